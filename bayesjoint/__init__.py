@@ -1,0 +1,17 @@
+"""Joint multiband galaxy models as NumPyro programs, fitted in native pixels, with error bars to trust."""
+
+from bayesjoint.data.fits import read_image, read_images
+from bayesjoint.data.frame import TangentFrame
+from bayesjoint.data.image import Image
+from bayesjoint.data.image_set import ImageSet
+from bayesjoint.data.psf import PSF, gaussian_psf, moffat_psf
+from bayesjoint.infer.lm import MapFit, fit_map
+from bayesjoint.light.point import PointSource
+from bayesjoint.light.sersic import Sersic
+from bayesjoint.light.sky import FlatSky
+from bayesjoint.model.observe import GaussianPixels, observe
+from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
+from bayesjoint.model.programs import joint_model
+from bayesjoint.render.images import render
+
+__version__ = "0.1.0"

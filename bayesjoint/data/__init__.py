@@ -1,0 +1,1 @@
+"""Pixels on disk to images: files, noise, point-spread functions, geometry."""

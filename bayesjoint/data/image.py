@@ -1,0 +1,260 @@
+"""An image: pixels in nanojansky, their weights, and the geometry that places the sky on them.
+
+`Image` is a frozen pytree. Its arrays travel into compiled programs as arguments; its name, band and shapes
+are static; the WCS, PSF object and provenance stay with the image outside compiled programs.
+"""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from typing import Any
+
+import jax
+import numpy as np
+from astropy.wcs import WCS
+from scipy.fft import next_fast_len
+
+from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre
+from bayesjoint.data.noise import estimate_inverse_variance
+from bayesjoint.data.psf import PSF, GaussianPSF, MoffatPSF, folded_transfer, fwhm_arcsec
+
+AB_ZEROPOINT_NJY = 31.4
+_PAD_STEP = 16
+_MAX_PAD = 64
+
+_ARRAYS = ("data", "invvar", "transfer", "pixel_map", "pixel_area", "log_normaliser", "time")
+_STATIC = ("name", "band", "shape", "fft_shape", "orders")
+
+
+@jax.tree_util.register_pytree_node_class
+class Image:
+    """One image of the sky in its native pixels.
+
+    Parameters
+    ----------
+    data : array (ny, nx)
+        Pixels in the units of `zeropoint`; converted to nJy per pixel on entry.
+    wcs : astropy.wcs.WCS
+        Celestial WCS of the pixels, 0-based as astropy has it; any orientation, handedness, SIP.
+    zeropoint : float
+        AB magnitude of one data unit.
+    psf : PSF, GaussianPSF or MoffatPSF
+    invvar : array (ny, nx), optional
+        Inverse variance, data units^-2; zero, NaN, infinite and negative values carry no weight. Estimated
+        from the image's background and its sky noise when not given.
+    mask : bool array (ny, nx), optional
+        True where a pixel is not to be used.
+    name, band : str, optional
+        The image's own name (unique in a set; default the band) and its filter.
+    time : float, optional
+        Time of the exposure, days.
+    frame : TangentFrame, optional
+        The sky frame of positions; by default the tangent plane about the image's centre. An `ImageSet` gives
+        all its images one frame.
+
+    Attributes
+    ----------
+    data : array (ny, nx)
+        nJy per pixel; 0 where a pixel has no weight.
+    invvar : array (ny, nx)
+        Inverse variance, nJy^-2; 0 where a pixel has no weight.
+    shape : (ny, nx)
+    pixel_area : float
+        arcsec^2 at the image's centre.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For input that cannot be an image, saying what came and what was wanted.
+
+    Examples
+    --------
+    >>> from astropy.wcs import WCS
+    >>> import numpy as np
+    >>> wcs = WCS(naxis=2)
+    >>> wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.0, 2.0]
+    >>> wcs.wcs.crpix, wcs.wcs.cdelt = [16.5, 16.5], [-0.2 / 3600, 0.2 / 3600]
+    >>> image = Image(np.zeros((32, 32)), wcs=wcs, zeropoint=25.0, psf=GaussianPSF(0.8),
+    ...               invvar=np.ones((32, 32)), band="r")
+    >>> image
+    Image('r', band 'r', 32x32 px of 0.200", zero point 25.000, PSF FWHM 0.80", 1024 of 1024 pixels used)
+    """
+
+    def __init__(
+        self,
+        data,
+        *,
+        wcs,
+        zeropoint,
+        psf,
+        invvar=None,
+        mask=None,
+        name=None,
+        band=None,
+        time=None,
+        frame=None,
+    ):
+        label = f"image {name or band!r}" if (name or band) else "the image"
+        data = _pixels(data, label)
+        _check_wcs(wcs, label)
+        zeropoint = _number(zeropoint, "zeropoint (AB magnitude of one data unit)", label)
+        if not isinstance(psf, PSF | GaussianPSF | MoffatPSF):
+            raise TypeError(
+                f"{label}: psf must be bj.PSF(stamp), bj.gaussian_psf(fwhm) or bj.moffat_psf(fwhm, beta), "
+                f"got {type(psf).__name__}"
+            )
+        used = np.isfinite(data)
+        if mask is not None:
+            used &= ~_same_shape(mask, data.shape, "mask", label).astype(bool)
+        self.noise_estimated = invvar is None
+        if invvar is None:
+            invvar = _estimate(data, used, label)
+        invvar = _weights(_same_shape(invvar, data.shape, "invvar", label), used, label)
+        to_njy = 10 ** (-0.4 * (zeropoint - AB_ZEROPOINT_NJY))
+        self.data = np.where(invvar > 0, data, 0.0) * to_njy
+        self.invvar = invvar / to_njy**2
+        self.wcs, self.psf, self.zeropoint = wcs, psf, zeropoint
+        self.band = str(band) if band is not None else (str(name) if name is not None else "image")
+        self.name = str(name) if name is not None else self.band
+        self.time = None if time is None else np.asarray(_number(time, "time (days)", label))
+        self.shape: tuple[int, int] = data.shape
+        self._set_geometry(frame or image_centre(wcs, data.shape), label)
+        weighted = self.invvar[self.invvar > 0]
+        self.log_normaliser = np.asarray(0.5 * np.sum(np.log(weighted / (2 * np.pi))))
+
+    def _set_geometry(self, frame: TangentFrame, label: str) -> None:
+        """Everything that follows from the WCS, the PSF and the frame."""
+        self.frame = frame
+        try:
+            self.pixel_map: PixelMap = fit_pixel_map(self.wcs, self.shape, frame)
+        except ValueError as error:
+            raise ValueError(f"{label}: {error}") from None
+        here = image_centre(self.wcs, self.shape)
+        centre = np.array(frame.offsets(here.ra, here.dec), dtype=float)
+        self.jacobian = _jacobian(self.wcs, self.shape)
+        self.centre = centre
+        self.pixel_area = np.asarray(1 / abs(np.linalg.det(self.jacobian)))
+        self.fft_shape = _fft_shape(self.shape, self.psf.half_width(self.pixel_scale))
+        self.transfer, self.orders = folded_transfer(self.psf, self.fft_shape, self.jacobian)
+
+    @property
+    def pixel_scale(self) -> float:
+        """Side of a pixel, arcsec (the root of its area)."""
+        return float(np.sqrt(self.pixel_area))
+
+    @property
+    def number_used(self) -> int:
+        """Number of pixels that carry weight."""
+        return int(np.sum(self.invvar > 0))
+
+    def with_frame(self, frame: TangentFrame, name: str | None = None) -> Image:
+        """The same image with positions in `frame`, and a new name when given."""
+        new = object.__new__(Image)
+        new.__dict__.update(self.__dict__)
+        if name is not None:
+            new.name = name
+        if frame != self.frame:
+            new._set_geometry(frame, f"image {self.name!r}")
+        return new
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "wcs"):
+            return f"Image({self.name!r}, band {self.band!r}, shape {self.shape}, inside a compiled program)"
+        ny, nx = self.shape
+        return (
+            f'Image({self.name!r}, band {self.band!r}, {nx}x{ny} px of {self.pixel_scale:.3f}", '
+            f'zero point {self.zeropoint:.3f}, PSF FWHM {fwhm_arcsec(self.psf, self.pixel_scale):.2f}", '
+            f"{self.number_used} of {nx * ny} pixels used)"
+        )
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<code>{html.escape(repr(self))}</code>"
+
+    def tree_flatten(self) -> tuple[tuple, tuple]:
+        """Arrays, and what is static: the protocol of JAX pytrees."""
+        return tuple(getattr(self, k) for k in _ARRAYS), tuple(getattr(self, k) for k in _STATIC)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple, arrays: Any) -> Image:
+        """An image inside a compiled program: without WCS, PSF object and provenance."""
+        new = object.__new__(cls)
+        new.__dict__.update(zip(_ARRAYS, arrays, strict=True))
+        new.__dict__.update(zip(_STATIC, static, strict=True))
+        return new
+
+
+def _pixels(data, label: str) -> np.ndarray:
+    data = np.array(data, dtype=float)
+    if data.ndim != 2:
+        raise ValueError(f"{label}: data must be one plane of pixels (ny, nx), got shape {data.shape}")
+    return data
+
+
+def _same_shape(array, shape: tuple[int, int], what: str, label: str) -> np.ndarray:
+    array = np.asarray(array)
+    if array.shape != shape:
+        raise ValueError(f"{label}: {what} has shape {array.shape}, the data {shape}; they must be the same")
+    return array
+
+
+def _number(value, what: str, label: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(value):
+        raise TypeError(f"{label}: {what} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def _check_wcs(wcs, label: str) -> None:
+    if not isinstance(wcs, WCS):
+        raise TypeError(f"{label}: wcs must be an astropy.wcs.WCS, got {type(wcs).__name__}")
+    if wcs.naxis != 2 or not wcs.has_celestial:
+        raise ValueError(
+            f"{label}: the WCS is not a celestial one of two axes (its axes: {list(wcs.wcs.ctype)}); "
+            "give one with RA and Dec"
+        )
+
+
+def _weights(invvar: np.ndarray, used: np.ndarray, label: str) -> np.ndarray:
+    """Inverse variance with 0 wherever a pixel is not to be used; counts what was wrong in a warning."""
+    invvar = np.asarray(invvar, dtype=float)
+    with np.errstate(invalid="ignore"):
+        wrong = ~np.isfinite(invvar) | (invvar < 0)
+    if wrong.any():
+        warnings.warn(
+            f"{label}: {wrong.sum()} pixels have NaN, infinite or negative inverse variance; they get no weight",
+            stacklevel=4,
+        )
+    invvar = np.where(used & ~wrong, invvar, 0.0)
+    if not np.any(invvar > 0):
+        raise ValueError(f"{label}: no pixel carries weight (all masked, NaN or of zero inverse variance)")
+    return invvar
+
+
+def _estimate(data: np.ndarray, used: np.ndarray, label: str) -> np.ndarray:
+    if not used.any():
+        raise ValueError(f"{label}: no pixel is used (all masked or NaN); check the mask and the data")
+    try:
+        return estimate_inverse_variance(data, used)
+    except ValueError as error:
+        raise ValueError(f"{label}: {error}") from None
+
+
+def _jacobian(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
+    """d(x, y)/d(east, north) in pixels per arcsec at the image's centre, by central differences of the WCS."""
+    ny, nx = shape
+    x0, y0 = (nx - 1) / 2, (ny - 1) / 2
+    local = image_centre(wcs, shape)
+    east, north = local.offsets(
+        *wcs.all_pix2world(x0 + np.array([0.5, -0.5, 0, 0]), y0 + np.array([0, 0, 0.5, -0.5]), 0)
+    )
+    forward = np.array([[east[0] - east[1], east[2] - east[3]], [north[0] - north[1], north[2] - north[3]]])
+    return np.linalg.inv(forward)
+
+
+def _fft_shape(shape: tuple[int, int], half_width: float) -> tuple[int, int]:
+    """Padded size: room for half a PSF in steps of 16 pixels, so that images of one size share one lattice."""
+    pad = int(np.clip(_PAD_STEP * np.ceil(half_width / _PAD_STEP), _PAD_STEP, _MAX_PAD))
+    ny, nx = (next_fast_len(int(n) + pad, real=True) for n in shape)
+    return ny, nx

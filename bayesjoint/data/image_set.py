@@ -1,0 +1,164 @@
+"""A sequence of images on one sky frame, stacked by size so that one compiled program renders all of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from astropy.coordinates import SkyCoord
+
+from bayesjoint.data.frame import TangentFrame
+from bayesjoint.data.image import Image
+from bayesjoint.data.moments import StartingValues, starting_values
+
+
+@jax.tree_util.register_pytree_node_class
+class ImageSet(Sequence[Image]):
+    """Images of one piece of sky, sharing one tangent frame.
+
+    Images that share a padded size are held as one stack (an `Image` whose arrays have a leading axis).
+
+    Parameters
+    ----------
+    images : iterable of Image
+    frame : TangentFrame or SkyCoord, optional
+        Tangent point of the positions; default the centre of the first image.
+    position : SkyCoord or (ra, dec) in degrees, optional
+        Where the source is; by default it is searched around the images' common centre.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        The bands, in order of appearance.
+    band_index : tuple of int
+        For each image, the index of its band.
+    stacks : tuple of Image
+        Stacked images; `members[s]` are the indices of the images in stack s.
+    start : StartingValues
+        Position, size and brightness measured on the images, from which default priors and fits start.
+
+    Raises
+    ------
+    ValueError
+        For no image, duplicate names, or images that do not overlap on the sky.
+    """
+
+    def __init__(self, images, frame: TangentFrame | SkyCoord | None = None, position=None):
+        images = [images] if isinstance(images, Image) else list(images)
+        if not images:
+            raise ValueError("an ImageSet needs at least one image, got none")
+        for image in images:
+            if not isinstance(image, Image):
+                raise TypeError(f"an ImageSet holds bj.Image objects, got {type(image).__name__}")
+        if isinstance(frame, SkyCoord):
+            frame = TangentFrame(float(frame.icrs.ra.deg), float(frame.icrs.dec.deg))
+        self.frame = frame or images[0].frame
+        _check_names(images)
+        self.originals = tuple(image.with_frame(self.frame) for image in images)
+        _check_overlap(self.originals)
+        self._index(tuple((image.name, image.band, image.shape) for image in self.originals))
+        self.members = _members(self.originals)
+        self.stacks = tuple(_stack([self.originals[i] for i in m]) for m in self.members)
+        self.start: StartingValues = starting_values(self.originals, self.bands, self.frame, position)
+
+    def _index(self, labels: tuple) -> None:
+        self._labels = labels
+        self.names = tuple(name for name, _, _ in labels)
+        self.bands = tuple(dict.fromkeys(band for _, band, _ in labels))
+        self.band_index = tuple(self.bands.index(band) for _, band, _ in labels)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int | str) -> Image:  # type: ignore[override]
+        """The image at an index, or of a name."""
+        i = self.names.index(index) if isinstance(index, str) else range(len(self))[index]
+        if hasattr(self, "originals"):
+            return self.originals[i]
+        s, row = next((s, m.index(i)) for s, m in enumerate(self.members) if i in m)
+        return _unstack(self.stacks[s], row, self._labels[i])
+
+    def __iter__(self) -> Iterator[Image]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        lines = "".join(f"\n  {image!r}" for image in self)
+        return f"ImageSet of {len(self)} images in {len(self.bands)} bands:{lines}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<li>{image._repr_html_()}</li>" for image in self)
+        return f"ImageSet of {len(self)} images in {len(self.bands)} bands<ul>{rows}</ul>"
+
+    def tree_flatten(self) -> tuple[tuple, tuple]:
+        """Stacks and starting values, and what is static: the protocol of JAX pytrees."""
+        return (self.stacks, self.start), (self._labels, self.members)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple, arrays: Any) -> ImageSet:
+        """An image set inside a compiled program."""
+        new = object.__new__(cls)
+        new.stacks, new.start = arrays
+        labels, new.members = static
+        new._index(labels)
+        return new
+
+
+def _check_names(images: list[Image]) -> None:
+    names = [image.name for image in images]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"{names.count(name)} images are called {name!r}: give each its own name= "
+                "(images of one band may share band=)"
+            )
+
+
+def _check_overlap(images: Sequence[Image]) -> None:
+    """Each image must reach the common sky: the distance between centres is under the sum of half-diagonals."""
+    first = images[0]
+    for other in images[1:]:
+        reach = sum(0.5 * np.hypot(*image.shape) * image.pixel_scale for image in (first, other))
+        distance = float(np.hypot(*(other.centre - first.centre)))
+        if not distance < reach:
+            raise ValueError(
+                f'images {first.name!r} and {other.name!r} do not overlap on the sky (centres {distance:.0f}" apart): '
+                "give images of one piece of sky, or check their WCS"
+            )
+
+
+def _members(images: Sequence[Image]) -> tuple[tuple[int, ...], ...]:
+    """Indices of the images that can be stacked: one lattice, one set of folded orders, one kind of transfer."""
+    groups: dict[tuple, list[int]] = {}
+    for i, image in enumerate(images):
+        key = (image.fft_shape, image.orders, image.transfer.dtype, image.time is None)
+        groups.setdefault(key, []).append(i)
+    return tuple(tuple(members) for members in groups.values())
+
+
+def _stack(images: list[Image]) -> Image:
+    """One `Image` whose arrays have a leading axis; smaller images are padded with pixels without weight."""
+    ny, nx = (max(image.shape[axis] for image in images) for axis in (0, 1))
+
+    def leaves(image: Image) -> list[np.ndarray]:
+        room = ((0, ny - image.shape[0]), (0, nx - image.shape[1]))
+        (data, invvar, *rest), _ = image.tree_flatten()
+        return jax.tree.leaves((np.pad(data, room), np.pad(invvar, room), *rest))
+
+    template = images[0]
+    stacked = [np.stack(same) for same in zip(*map(leaves, images), strict=True)]
+    arrays = jax.tree.unflatten(jax.tree.structure(template.tree_flatten()[0]), stacked)
+    static = (f"{ny}x{nx}", "", (ny, nx), template.fft_shape, template.orders)
+    return Image.tree_unflatten(static, arrays)
+
+
+def _unstack(stack: Image, row: int, label: tuple[str, str, tuple[int, int]]) -> Image:
+    """The image in one row of a stack, cut to its own shape."""
+    name, band, (ny, nx) = label
+    arrays = jax.tree.map(lambda a: jnp.asarray(a)[row], stack.tree_flatten()[0])
+    data, invvar, *rest = arrays
+    return Image.tree_unflatten(
+        (name, band, (ny, nx), stack.fft_shape, stack.orders), (data[:ny, :nx], invvar[:ny, :nx], *rest)
+    )

@@ -1,0 +1,418 @@
+"""Starting values measured on the images: where the source is, how large, how flat, how bright.
+
+The source is found on the image that locates it best; adaptive moments give its centre and ellipse, a curve
+of growth its half-light radius, and a Gaussian mixture of that shape, blurred by each image's PSF, its flux
+on every image. Neighbours are cut by symmetry: light that the point opposite the centre does not have belongs
+to something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+from astropy.coordinates import SkyCoord
+from scipy import ndimage, optimize
+
+from bayesjoint.data.frame import TangentFrame
+from bayesjoint.data.noise import background
+from bayesjoint.data.psf import FWHM_PER_SIGMA, PSF, fwhm_arcsec
+
+if TYPE_CHECKING:
+    from bayesjoint.data.image import Image
+
+_FIELDS = [
+    "position",
+    "effective_radius",
+    "ellipticity",
+    "flux",
+    "flux_error",
+    "sky",
+    "sky_error",
+    "sky_scatter",
+    "seeing",
+]
+_MAX_ETA = 2.0
+_DETECTED = 5.0
+_CONSPICUOUS = 3.0
+_SKY_SYSTEMATIC = 0.3  # of the pixel rms: wings of sources below the noise
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=_FIELDS, meta_fields=[])
+@dataclass(frozen=True, eq=False)
+class StartingValues:
+    """What the images tell at a glance, as float64 arrays.
+
+    Attributes
+    ----------
+    position : array (2,)
+        Arcsec East and North in the images' frame.
+    effective_radius : array ()
+        Semi-major half-light radius, arcsec, PSF taken out.
+    ellipticity : array (2,)
+        (eta cos 2PA, eta sin 2PA) with eta = -ln q, PA East of North.
+    flux, flux_error : array (n_bands,)
+        nJy; flux may be negative.
+    sky, sky_error, sky_scatter : array (n_images,)
+        Background level, its uncertainty, and the scatter of single pixels; nJy per arcsec^2.
+    seeing : array ()
+        Smallest FWHM of the PSFs, arcsec.
+    """
+
+    position: np.ndarray
+    effective_radius: np.ndarray
+    ellipticity: np.ndarray
+    flux: np.ndarray
+    flux_error: np.ndarray
+    sky: np.ndarray
+    sky_error: np.ndarray
+    sky_scatter: np.ndarray
+    seeing: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Sky:
+    """Background of one image, nJy per pixel, and its Gaussian PSF's sigma in pixels (pixel included)."""
+
+    level: float
+    rms: float
+    number: int
+    sigma: float
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """The source as one image shows it: pixel (x, y), its S/N within a PSF, and its score as the target."""
+
+    pixel: np.ndarray
+    snr: float
+    score: float
+
+
+def starting_values(
+    images: Sequence[Image],
+    bands: Sequence[str],
+    frame: TangentFrame,
+    position: SkyCoord | tuple[float, float] | None = None,
+) -> StartingValues:
+    """Measure position, size, shape, fluxes and skies on the images.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        All with `frame` as their frame.
+    bands : sequence of str
+        The bands of the images, in the order wanted for fluxes.
+    frame : TangentFrame
+    position : SkyCoord or (ra, dec) in degrees, optional
+        Where the source is; by default the most conspicuous one near the images' common centre is taken.
+
+    Raises
+    ------
+    ValueError
+        If `position` lies outside every image, or is not a position.
+    """
+    guess, reach, limit = _guess(images, frame, position)
+    skies = [_sky(image) for image in images]
+    found = [_find(image, sky, guess, reach, limit) for image, sky in zip(images, skies, strict=True)]
+    best = int(np.argmax([candidate.score for candidate in found]))
+    centre, radius, shape = guess, None, np.zeros(2)
+    if found[best].snr > _DETECTED:
+        centre, radius, shape = _measure(images[best], skies[best], found[best].pixel, frame)
+    seeing = min(fwhm_arcsec(image.psf, image.pixel_scale) for image in images)
+    radius = max(radius or 0.0, 0.2 * seeing)
+    fluxes = [_flux(image, sky, centre, radius, shape) for image, sky in zip(images, skies, strict=True)]
+    flux, flux_error = _per_band(fluxes, [bands.index(image.band) for image in images], len(bands))
+    area = np.array([float(image.pixel_area) for image in images])
+    rms = np.array([sky.rms for sky in skies])
+    number = np.array([sky.number for sky in skies])
+    return StartingValues(
+        position=np.asarray(centre, float),
+        effective_radius=np.asarray(radius, float),
+        ellipticity=np.asarray(shape, float),
+        flux=flux,
+        flux_error=flux_error,
+        sky=np.array([sky.level for sky in skies]) / area,
+        sky_error=np.hypot(rms / np.sqrt(number), _SKY_SYSTEMATIC * rms) / area,
+        sky_scatter=rms / area,
+        seeing=np.asarray(seeing, float),
+    )
+
+
+def _guess(images: Sequence[Image], frame: TangentFrame, position) -> tuple[np.ndarray, float, float]:
+    """Where to look for the source, how far from there as a rule, and at most (arcsec)."""
+    if position is None:
+        corners = [_corners(image) for image in images]
+        low = np.max([c.min(axis=0) for c in corners], axis=0)
+        high = np.min([c.max(axis=0) for c in corners], axis=0)
+        smallest = min(min(image.shape) * image.pixel_scale for image in images)
+        return (low + high) / 2, smallest / 8, np.inf
+    ra, dec = position_degrees(position)
+    guess = np.array(frame.offsets(ra, dec), dtype=float)
+    if not any(_contains(image, guess) for image in images):
+        raise ValueError(
+            f"the position RA {ra:.5f}, Dec {dec:.5f} lies outside every image: "
+            "give one on the images, in degrees (ICRS)"
+        )
+    reach = max(0.5 * min(fwhm_arcsec(image.psf, image.pixel_scale) for image in images), 0.5)
+    return guess, reach, 4 * reach
+
+
+def position_degrees(position) -> tuple[float, float]:
+    """Right ascension and declination in degrees of a SkyCoord or a pair of numbers."""
+    if isinstance(position, SkyCoord) and position.isscalar:
+        return float(position.icrs.ra.deg), float(position.icrs.dec.deg)
+    try:
+        ra, dec = (float(value) for value in position)
+    except (TypeError, ValueError):
+        ra = dec = np.nan
+    if not (np.isfinite(ra) and -90 <= dec <= 90):
+        raise ValueError(f"position must be one SkyCoord or (ra, dec) in degrees, got {position!r}")
+    return ra, dec
+
+
+def _corners(image: Image) -> np.ndarray:
+    """Sky offsets (4, 2) of the image's corners, to first order."""
+    ny, nx = image.shape
+    corners = np.array([[sx * nx / 2, sy * ny / 2] for sx in (-1, 1) for sy in (-1, 1)])
+    return image.centre + corners @ np.linalg.inv(image.jacobian).T
+
+
+def _contains(image: Image, offset: np.ndarray) -> bool:
+    ny, nx = image.shape
+    if not np.hypot(*(offset - image.centre)) < np.hypot(nx, ny) * image.pixel_scale:
+        return False
+    x, y = _pixel(image, offset)
+    return -0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5
+
+
+def _pixel(image: Image, offset) -> np.ndarray:
+    """Pixel (x, y) of a sky offset."""
+    return image.pixel_map.pixel(np.asarray(offset, float))
+
+
+def _offset(image: Image, pixel: np.ndarray, frame: TangentFrame) -> np.ndarray:
+    """Sky offset (east, north) of a pixel (x, y), through the full WCS."""
+    return np.array(frame.offsets(*image.wcs.all_pix2world(*pixel, 0)), dtype=float)
+
+
+def _sky(image: Image) -> _Sky:
+    used = image.invvar > 0
+    known = float(np.median(image.invvar[used]) ** -0.5)
+    try:
+        level, rms, number = background(image.data, used)
+    except ValueError:  # too few pixels, whose given weights must do
+        level, rms, number = 0.0, known, int(used.sum())
+    sigma = fwhm_arcsec(image.psf, image.pixel_scale) / image.pixel_scale / FWHM_PER_SIGMA
+    if not (isinstance(image.psf, PSF) and image.psf.includes_pixel):
+        sigma = np.hypot(sigma, np.sqrt(1 / 12))
+    return _Sky(level, rms if rms > 0 else known, number, float(sigma))
+
+
+def _find(image: Image, sky: _Sky, guess: np.ndarray, reach: float, limit: float) -> _Candidate:
+    """The most conspicuous source near the guess: where log S/N, falling off with distance, is largest; then uphill."""
+    snr = _signal_to_noise(image, sky)
+    distance = _distance(image, guess)
+    near = np.where(distance <= limit, 1 / (1 + (distance / reach) ** 2), 0.0)
+    score = np.log(np.maximum(snr / _CONSPICUOUS, 1)) * near
+    y, x = np.unravel_index(int(np.argmax(score if score.any() else snr * near)), score.shape)
+    climbable = np.where(near > 0, snr, -np.inf)
+    while True:
+        top, left = max(y - 1, 0), max(x - 1, 0)
+        around = climbable[top : y + 2, left : x + 2]
+        dy, dx = np.unravel_index(int(np.argmax(around)), around.shape)
+        if (top + dy, left + dx) == (y, x) or not around.max() > snr[y, x]:
+            break
+        y, x = top + dy, left + dx
+    fwhm = fwhm_arcsec(image.psf, image.pixel_scale)
+    score_here = near[y, x] * np.log1p(max(snr[y, x], 0.0) / fwhm)
+    return _Candidate(np.array([x, y], float), float(snr[y, x]), float(score_here))
+
+
+def _signal_to_noise(image: Image, sky: _Sky) -> np.ndarray:
+    """Signal to noise (ny, nx) of a point source at each pixel: the matched filter of a Gaussian PSF."""
+    weight, sigma = image.invvar, max(sky.sigma, 0.4)
+    signal = ndimage.gaussian_filter(weight * (image.data - sky.level), sigma, mode="constant", truncate=3)
+    power = ndimage.gaussian_filter(weight, sigma / np.sqrt(2), mode="constant", truncate=3)
+    return signal / np.sqrt(np.maximum(power, 1e-3 * weight.max()) / (4 * np.pi * sigma**2))
+
+
+def _distance(image: Image, guess: np.ndarray) -> np.ndarray:
+    """Distance (ny, nx) of every pixel from a sky offset, arcsec."""
+    ny, nx = image.shape
+    x0, y0 = _pixel(image, guess)
+    return np.hypot(np.arange(nx) - x0, np.arange(ny)[:, None] - y0) * image.pixel_scale
+
+
+def _measure(
+    image: Image, sky: _Sky, pixel: np.ndarray, frame: TangentFrame
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Sky offset of the centre, effective radius (arcsec) and ellipticity vector of the source at a pixel."""
+    light = np.where(image.invvar > 0, image.data - sky.level, 0.0)
+    used = image.invvar > 0
+    centre, _ = _adaptive_moments(light, pixel, sky.sigma, steps=8, fixed=True)
+    for _ in range(2):
+        about, symmetric = centre, _symmetrise(light, centre, sky.rms, used)
+        centre, covariance = _adaptive_moments(symmetric, about, sky.sigma)
+        if np.hypot(*(centre - about)) < 0.2 * sky.sigma:
+            break
+    radius = _half_light_radius(symmetric, centre, covariance, sky.rms)
+    intrinsic = covariance - sky.sigma**2 * np.eye(2)
+    to_sky = np.linalg.inv(image.jacobian)
+    shape = _ellipticity(to_sky @ intrinsic @ to_sky.T, floor=(0.15 * sky.sigma * image.pixel_scale) ** 2)
+    corrected = np.sqrt(max(radius**2 - (1.18 * sky.sigma) ** 2, (0.25 * sky.sigma) ** 2))
+    return _offset(image, centre, frame), corrected * image.pixel_scale, shape
+
+
+def _adaptive_moments(
+    light: np.ndarray, centre: np.ndarray, sigma: float, steps: int = 40, fixed: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and covariance (x, y) of the elliptical Gaussian that matches the light best, by fixed-point
+    steps.
+
+    The weight is that Gaussian itself, so neighbours and noise far out do not matter (Bernstein & Jarvis
+    2002); `fixed` keeps it round, of twice the PSF's area, and moves the centre only.
+    """
+    ny, nx = light.shape
+    start, covariance = centre, 2.0 * sigma**2 * np.eye(2)
+    for _ in range(steps):
+        reach = 4.5 * np.sqrt(np.diag(covariance)) + 1
+        x0, y0 = np.maximum(np.floor(centre - reach), 0).astype(int)
+        x1, y1 = np.minimum(np.ceil(centre + reach), [nx - 1, ny - 1]).astype(int)
+        dx, dy = np.arange(x0, x1 + 1) - centre[0], (np.arange(y0, y1 + 1) - centre[1])[:, None]
+        (a, b), (_, d) = np.linalg.inv(covariance)
+        weighted = light[y0 : y1 + 1, x0 : x1 + 1] * np.exp(-0.5 * (a * dx**2 + 2 * b * dx * dy + d * dy**2))
+        total = weighted.sum()
+        if not total > 0:
+            break
+        shift = np.array([(weighted * dx).sum(), (weighted * dy).sum()]) / total
+        xx, xy, yy = (2 * (weighted * p).sum() / total for p in (dx * dx, dx * dy, dy * dy))
+        new = (
+            covariance if fixed else _bounded(np.array([[xx, xy], [xy, yy]]), 0.5 * sigma, 0.5 * max(nx, ny))
+        )
+        moved = np.abs(new - covariance).max() < 1e-4 * new.max() and np.abs(shift).max() < 1e-3
+        centre, covariance = centre + 2 * np.clip(shift, -1, 1), new
+        if moved:
+            break
+    if np.hypot(*(centre - start)) > 3 * np.sqrt(covariance.max()) or not _inside(centre, light.shape):
+        return start, covariance
+    return centre, covariance
+
+
+def _inside(pixel: np.ndarray, shape: tuple[int, int]) -> bool:
+    return bool(np.all(pixel > -0.5) and np.all(pixel < np.array(shape[::-1]) - 0.5))
+
+
+def _bounded(covariance: np.ndarray, low: float, high: float) -> np.ndarray:
+    """A covariance with its axes kept between two lengths."""
+    values, axes = np.linalg.eigh(covariance)
+    return (axes * np.clip(values, low**2, high**2)) @ axes.T
+
+
+def _symmetrise(light: np.ndarray, centre: np.ndarray, rms: float, used: np.ndarray) -> np.ndarray:
+    """The light with each pixel cut to its opposite one where it stands out by over 4 sigma and a tenth."""
+    ny, nx = light.shape
+    x, y = 2 * centre[0] - np.arange(nx), 2 * centre[1] - np.arange(ny)
+    grid = np.meshgrid(y, x, indexing="ij")
+    opposite = ndimage.map_coordinates(light, grid, order=1, mode="constant", cval=np.nan)
+    known = ndimage.map_coordinates(used.astype(float), grid, order=1, mode="constant", cval=0.0) > 0.99
+    intruder = known & (light > 1.2 * np.maximum(opposite, 0) + 4 * rms)
+    filled = np.where(intruder, opposite, light)
+    return np.where(used, filled, np.where(known, opposite, 0.0))
+
+
+def _half_light_radius(light: np.ndarray, centre: np.ndarray, covariance: np.ndarray, rms: float) -> float:
+    """Semi-major half-light radius in pixels, from the curve of growth in the ellipses of `covariance`.
+
+    Growth ends at the first ring whose mean is under its standard error.
+    """
+    ny, nx = light.shape
+    dx, dy = np.arange(nx) - centre[0], (np.arange(ny) - centre[1])[:, None]
+    (a, b), (_, d) = np.linalg.inv(covariance) * np.linalg.eigvalsh(covariance)[1]
+    radius = np.sqrt(a * dx**2 + 2 * b * dx * dy + d * dy**2).ravel()
+    width = max(1.0, 0.25 * np.sqrt(np.linalg.eigvalsh(covariance)[1]))
+    ring = (radius / width).astype(int)
+    sums, counts = np.bincount(ring, light.ravel()), np.bincount(ring)
+    faint = sums < rms * np.sqrt(np.maximum(counts, 1))
+    faint[: int(np.sqrt(np.linalg.eigvalsh(covariance)[1]) / width) + 1] = False
+    end = int(np.argmax(faint)) if faint.any() else faint.size
+    growth = np.concatenate([[0.0], np.cumsum(sums[:end])])
+    edges = width * np.arange(growth.size)
+    growth = np.maximum.accumulate(growth)
+    if not growth[-1] > 0:
+        return float(np.sqrt(np.linalg.eigvalsh(covariance)[1]))
+    return float(np.sqrt(np.interp(0.5 * growth[-1], growth, edges**2)))
+
+
+def _ellipticity(covariance: np.ndarray, floor: float) -> np.ndarray:
+    """Ellipticity vector of a covariance in (east, north)."""
+    (ee, en), (_, nn) = covariance
+    values = np.maximum(np.linalg.eigvalsh(covariance), floor)
+    eta = min(0.5 * np.log(values[1] / values[0]), _MAX_ETA)
+    angle = np.arctan2(2 * en, nn - ee)
+    return eta * np.array([np.cos(angle), np.sin(angle)])
+
+
+@cache
+def _mixture(n: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and variances (in Re^2) of circular Gaussians whose sum is close to a Sersic profile of unit flux."""
+    b = 2 * n - 1 / 3
+    radius = np.geomspace(0.02, 6, 200)
+    variances = np.geomspace(0.03, 3.0, 9) ** 2
+    profile = np.exp(-b * (radius ** (1 / n) - 1))
+    basis = np.exp(-0.5 * radius[:, None] ** 2 / variances) / (2 * np.pi * variances)
+    weights, _ = optimize.nnls(basis * radius[:, None], profile * radius)
+    return weights / weights.sum(), variances
+
+
+def _template(image: Image, sky: _Sky, centre: np.ndarray, radius: float, shape: np.ndarray) -> np.ndarray:
+    """Pixels (ny, nx) of a source of unit flux with a given radius (arcsec) and ellipticity vector."""
+    eta, pa = np.hypot(*shape), 0.5 * np.arctan2(shape[1], shape[0])
+    major, minor = np.array([np.sin(pa), np.cos(pa)]), np.array([np.cos(pa), -np.sin(pa)])
+    ellipse = radius**2 * (np.outer(major, major) + np.exp(-2 * eta) * np.outer(minor, minor))
+    ellipse = image.jacobian @ ellipse @ image.jacobian.T
+    ny, nx = image.shape
+    x0, y0 = _pixel(image, centre)
+    dx, dy = np.arange(nx) - x0, (np.arange(ny) - y0)[:, None]
+    model = np.zeros(image.shape)
+    for weight, variance in zip(*_mixture(), strict=True):
+        if weight > 0:
+            covariance = variance * ellipse + sky.sigma**2 * np.eye(2)
+            (a, b), (_, d) = np.linalg.inv(covariance)
+            exponent = -0.5 * (a * dx**2 + 2 * b * dx * dy + d * dy**2)
+            model += weight * np.exp(exponent) / (2 * np.pi * np.sqrt(np.linalg.det(covariance)))
+    return model
+
+
+def _flux(
+    image: Image, sky: _Sky, centre: np.ndarray, radius: float, shape: np.ndarray
+) -> tuple[float, float]:
+    """Flux of the source and its error on one image (nJy): the template's amplitude, neighbours left out."""
+    template = _template(image, sky, centre, radius, shape)
+    light, weight = image.data - sky.level, image.invvar.copy()
+    flux = 0.0
+    for _ in range(2):
+        power = (weight * template**2).sum()
+        if not power > 1e-12 * (image.invvar.max() * (template**2).sum() + 1e-300):
+            return 0.0, np.inf
+        flux = (weight * template * light).sum() / power
+        model = max(flux, 0.0) * template
+        intruder = (light - model > 5 * sky.rms + 0.5 * model) & (template < 0.2 * template.max())
+        weight = np.where(intruder, 0.0, image.invvar)
+    return float(flux), float(power**-0.5)
+
+
+def _per_band(
+    fluxes: list[tuple[float, float]], index: list[int], n_bands: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse-variance means of the images' fluxes in each band; unseen bands get a zero of wide error."""
+    values, errors = np.array(fluxes).T
+    weight = np.where(np.isfinite(errors), errors, np.inf) ** -2.0
+    total = np.bincount(index, weight, n_bands)
+    mean = np.bincount(index, weight * values, n_bands) / np.where(total > 0, total, 1)
+    widest = errors[np.isfinite(errors)].max(initial=1.0)
+    return mean, np.where(total > 0, np.maximum(total, 1e-300) ** -0.5, widest)

@@ -1,0 +1,209 @@
+"""Whether the model describes the pixels: findings for a verdict from residuals and from a fit's own report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesjoint.infer.verdict import Finding, Severity
+
+CHI2_LOW, CHI2_HIGH, CHI2_FAILURE = 0.9, 1.1, 2.0
+CORRELATED = 0.1
+SIGNIFICANT = 4.0
+SOURCE_PIXELS = 20
+
+
+@dataclass(frozen=True)
+class Goodness:
+    """How well a model describes one image.
+
+    Attributes
+    ----------
+    name : str
+    pixels : int
+        Pixels that carry weight.
+    chi2 : float
+        Sum of squared normalised residuals over those pixels.
+    source_pixels, source_chi2 : int, float
+        The same where the model stands out of its background by more than one sigma in a single pixel.
+    correlation : float
+        Mean lag-1 correlation of normalised residuals between neighbours in a row and in a column.
+    correlation_error : float
+        Its scatter for independent noise, 1/sqrt(number of pairs).
+    """
+
+    name: str
+    pixels: int
+    chi2: float
+    source_pixels: int
+    source_chi2: float
+    correlation: float
+    correlation_error: float
+
+    @property
+    def chi2_per_pixel(self) -> float:
+        """chi2 over the pixels used."""
+        return self.chi2 / max(self.pixels, 1)
+
+
+def goodness(name: str, data: np.ndarray, model: np.ndarray, invvar: np.ndarray) -> Goodness:
+    """Compare one image with its model.
+
+    Parameters
+    ----------
+    name : str
+    data, model, invvar : array (ny, nx)
+        nJy, nJy and nJy^-2; pixels with invvar 0 are not used.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(1).normal(size=(100, 100))
+    >>> g = goodness("r", noise, np.zeros((100, 100)), np.ones((100, 100)))
+    >>> print(f"{g.chi2_per_pixel:.2f} {g.pixels}")
+    0.99 10000
+    """
+    used = invvar > 0
+    sigma = np.sqrt(invvar)
+    residual = np.where(used, (data - model) * sigma, 0.0)
+    background = np.median(model[used]) if used.any() else 0.0
+    bright = used & (np.abs(model - background) * sigma > 1)
+    correlation, error = lag_one_correlation(residual, used)
+    return Goodness(
+        name=name,
+        pixels=int(used.sum()),
+        chi2=float(np.sum(residual**2)),
+        source_pixels=int(bright.sum()),
+        source_chi2=float(np.sum(residual[bright] ** 2)),
+        correlation=correlation,
+        correlation_error=error,
+    )
+
+
+def lag_one_correlation(residual: np.ndarray, used: np.ndarray) -> tuple[float, float]:
+    """Correlation of residuals (ny, nx) of neighbouring pixels that are both used, and its expected scatter."""
+    pairs = [(residual[1:], residual[:-1], used[1:] & used[:-1])]
+    pairs.append((residual[:, 1:], residual[:, :-1], used[:, 1:] & used[:, :-1]))
+    products = sum(np.sum((a * b)[both]) for a, b, both in pairs)
+    number = sum(int(both.sum()) for _, _, both in pairs)
+    variance = np.mean(residual[used] ** 2) if used.any() else 0.0
+    if number == 0 or variance == 0:
+        return 0.0, np.inf
+    return float(products / number / variance), float(1 / np.sqrt(number))
+
+
+def judge_images(measured: Sequence[Goodness]) -> list[Finding]:
+    """Judge chi2 and residual correlation of every image; see `Goodness`."""
+    findings: list[Finding] = []
+    for image in measured:
+        if image.pixels == 0:
+            findings.append(Finding("fail", f"{image.name}: no pixel carries weight", 0, "check mask and weights"))
+            continue
+        overall = _judge_chi2(image)
+        findings.append(overall)
+        if overall.severity in ("ok", "note"):
+            findings += _judge_source(image)
+        findings.append(_judge_correlation(image))
+    return findings
+
+
+def _judge_chi2(image: Goodness) -> Finding:
+    value, scatter = image.chi2_per_pixel, np.sqrt(2 / image.pixels)
+    significance = abs(value - 1) / scatter
+    figures = f"{image.name}: chi2/pixel is {value:.3f} ({image.pixels} pixels, expected 1 +- {scatter:.3f})"
+    inside = CHI2_LOW <= value <= CHI2_HIGH
+    if significance < SIGNIFICANT or (inside and abs(value - 1) < 0.05):
+        return Finding("ok", figures, value)
+    if inside:
+        return Finding("note", figures, value, "the noise is off by a few per cent, and the error bars with it")
+    if value < 1:
+        advice = (
+            f"the noise is overstated or smoothed by resampling: error bars may be {1 / np.sqrt(value):.2f} times too "
+            "wide, or hide correlated pixels; check the weights"
+        )
+        return Finding("warning", figures, value, advice)
+    severity: Severity = "fail" if value > CHI2_FAILURE else "warning"
+    advice = (
+        "the noise is understated, the PSF wrong, a neighbour not masked, or the model too simple: look at the "
+        f"residuals; if they look like noise, error bars want a factor of {np.sqrt(value):.2f}"
+    )
+    return Finding(severity, figures, value, advice)
+
+
+def _judge_source(image: Goodness) -> list[Finding]:
+    """A misfit of the source itself, which the sky's many pixels may hide."""
+    if image.source_pixels < SOURCE_PIXELS:
+        return []
+    value = image.source_chi2 / image.source_pixels
+    excess = (value - 1) / np.sqrt(2 / image.source_pixels)
+    if value < CHI2_HIGH or excess < SIGNIFICANT:
+        return []
+    what = (
+        f"{image.name}: chi2/pixel is {value:.2f} on the {image.source_pixels} pixels where the source stands out, "
+        f"though {image.chi2_per_pixel:.3f} over the whole image"
+    )
+    advice = (
+        "the source has structure that the model lacks (arms, a bar, a bulge), or the PSF or its noise is off: magnitudes "
+        "hold to about the residual flux, and errors of the structure are too small"
+    )
+    return [Finding("fail" if value > 5 * CHI2_FAILURE else "warning", what, value, advice)]
+
+
+def _judge_correlation(image: Goodness) -> Finding:
+    value, significance = image.correlation, image.correlation / image.correlation_error
+    figures = (
+        f"{image.name}: residuals of neighbouring pixels correlate by {value:+.3f} "
+        f"(expected 0 +- {image.correlation_error:.3f})"
+    )
+    if abs(significance) < SIGNIFICANT or abs(value) < 0.02:
+        return Finding("ok", figures, value)
+    if value < CORRELATED:
+        return Finding("note", figures, value, "slightly correlated noise, or faint light that is not modelled")
+    factor = np.sqrt(1 + 4 * min(value, 1.0))
+    advice = (
+        "resampled images have correlated noise (sky subtraction, drizzling and coaddition make it), and unmodelled light looks "
+        f"the same: error bars are too small, by a factor of {factor:.1f} or more"
+    )
+    return Finding("warning", figures, value, advice)
+
+
+def judge_fit(
+    converged: bool,
+    reason: str = "",
+    chi2_per_dof: float = float("nan"),
+    errors_over_prior: float = float("nan"),
+    smallest_eigenvalue: float = float("nan"),
+    advice: Sequence[str] = (),
+) -> list[Finding]:
+    """Judge a maximum a posteriori fit.
+
+    Parameters
+    ----------
+    converged : bool
+    reason : str
+        Why the fit stopped.
+    chi2_per_dof : float
+        Over all images.
+    errors_over_prior : float
+        Largest standard deviation in the unconstrained space, where priors have a width of about one.
+    smallest_eigenvalue : float
+        Of the covariance; zero or less means that a direction was not determined.
+    advice : sequence of str
+        The fit's own words on what to do.
+    """
+    words = "; ".join(advice)
+    if converged:
+        findings = [Finding("ok", f"the fit converged ({reason})" if reason else "the fit converged")]
+    else:
+        words = words or "start it from other values (several starts), or give position and size by hand"
+        findings = [Finding("fail", f"the fit did not converge: {reason or 'no reason given'}", advice=words)]
+    if np.isfinite(chi2_per_dof) and not CHI2_LOW <= chi2_per_dof <= CHI2_HIGH:
+        severity: Severity = "fail" if chi2_per_dof > CHI2_FAILURE else "warning"
+        todo = "see the images one by one: which of them, and do the residuals look like noise?"
+        findings.append(Finding(severity, f"chi2/dof of the fit is {chi2_per_dof:.3f}", chi2_per_dof, todo))
+    if errors_over_prior > 10 or smallest_eigenvalue <= 0:
+        todo = "the data do not determine it: fix it, tie it to another parameter or give it a narrower prior"
+        what = "a direction of the parameter space is not determined at the best fit"
+        findings.append(Finding("warning", what, errors_over_prior, todo))
+    return findings

@@ -1,0 +1,243 @@
+"""Any NumPyro program as a function of a flat unconstrained vector z.
+
+A program is run under NumPyro's handlers with its latents replaced by transforms of z. What comes out is its log
+density, its constrained values, and for each observed site with a mean (Gaussian, Student-t, Poisson) the mean, the
+score and the Fisher weight from which Levenberg-Marquardt makes gradient and curvature.
+
+All functions are pure; `program` and `layout` are static, `args` (the images) travel as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from numpyro import handlers
+from numpyro.distributions.transforms import biject_to
+
+from bayesjoint.model.observe import GaussianPixels
+
+Program = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each latent of a program sits in z: names, and the shapes of the constrained and unconstrained values."""
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    unconstrained_shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def size(self) -> int:
+        """Length of z."""
+        return sum(int(np.prod(shape)) for shape in self.unconstrained_shapes)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for each element of z: the site's, with its index where it has several."""
+        return tuple(
+            name + ("" if shape == () else f"[{','.join(map(str, index))}]")
+            for name, shape in zip(self.names, self.unconstrained_shapes, strict=True)
+            for index in np.ndindex(shape)
+        )
+
+    def unpack(self, z) -> dict[str, jax.Array]:
+        """Split z (..., size) into its sites' unconstrained values."""
+        sizes = [int(np.prod(shape)) for shape in self.unconstrained_shapes]
+        pieces = jnp.split(z, np.cumsum(sizes)[:-1], axis=-1)
+        shapes = zip(self.names, pieces, self.unconstrained_shapes, strict=True)
+        return {name: piece.reshape(piece.shape[:-1] + shape) for name, piece, shape in shapes}
+
+    def pack(self, values: dict[str, Any]) -> jax.Array:
+        """The flat vector of the sites' unconstrained values: inverse of `unpack`."""
+        return jnp.concatenate([jnp.ravel(values[name]) for name in self.names])
+
+
+class Observed(NamedTuple):
+    """One observed site at z: its mean, d log p/d mean and Fisher information, all of the data's shape."""
+
+    mean: jax.Array
+    score: jax.Array
+    weight: jax.Array
+
+
+def find_latents(program: Program, args: tuple) -> Layout:
+    """Names and shapes of a program's latent sites, by an abstract run that computes nothing.
+
+    Raises
+    ------
+    ValueError
+        For programs without latents or without observed sites, with discrete or improper latents.
+    """
+    found: dict[str, tuple] = {}
+    observed: list[str] = []
+
+    def run(args):
+        trace = handlers.trace(handlers.seed(program, 0)).get_trace(*args)
+        for name, site in trace.items():
+            if site["type"] == "sample" and site["is_observed"]:
+                observed.append(name)
+            elif site["type"] == "sample":
+                found[name] = _describe_latent(name, site)
+
+    jax.eval_shape(run, args)
+    label = getattr(program, "__name__", repr(program))
+    if not found:
+        raise ValueError(f"the program {label!r} has no latent: sample at least one parameter with numpyro.sample")
+    if not observed:
+        raise ValueError(f"the program {label!r} observes nothing: end it with bj.observe(images, ...)")
+    shapes, unconstrained = zip(*found.values(), strict=True)
+    return Layout(tuple(found), shapes, unconstrained)
+
+
+def _describe_latent(name: str, site: dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    support = site["fn"].support
+    if support is not None and getattr(support, "is_discrete", False):
+        raise ValueError(f"latent {name!r} is discrete; NUTS and the fit need continuous latents: marginalise it")
+    if isinstance(site["fn"], dist.ImproperUniform):
+        raise ValueError(f"latent {name!r} has an improper prior: give it a distribution that integrates to one")
+    shape = jnp.shape(site["value"])
+    return shape, tuple(biject_to(support).inverse_shape(shape))
+
+
+def run_program(program: Program, layout: Layout, z, args: tuple) -> tuple[dict, jax.Array]:
+    """The program's trace at z, and the log determinant of the transforms to constrained values."""
+    unconstrained = layout.unpack(z)
+    log_determinants = []
+
+    def constrain(site):
+        if site["type"] != "sample" or site["is_observed"] or site["name"] not in unconstrained:
+            return None
+        transform, u = biject_to(site["fn"].support), unconstrained[site["name"]]
+        value = transform(u)
+        log_determinants.append(jnp.sum(transform.log_abs_det_jacobian(u, value)))
+        return value
+
+    seeded = handlers.seed(handlers.substitute(program, substitute_fn=constrain), 0)
+    trace = handlers.trace(seeded).get_trace(*args)
+    return trace, sum(log_determinants)  # type: ignore[return-value]
+
+
+def _site_log_density(site: dict) -> jax.Array:
+    log_density = jnp.sum(site["fn"].log_prob(site["value"]))
+    return log_density if site["scale"] is None else site["scale"] * log_density
+
+
+def log_posterior(program: Program, layout: Layout, z, args: tuple) -> jax.Array:
+    """Log posterior density in z (scalar), up to the evidence."""
+    trace, log_determinant = run_program(program, layout, z, args)
+    return log_determinant + sum(_site_log_density(s) for s in trace.values() if s["type"] == "sample")
+
+
+def log_prior(program: Program, layout: Layout, z, args: tuple) -> jax.Array:
+    """Log density in z of the latents alone, with the transforms' Jacobians."""
+    trace, log_determinant = run_program(program, layout, z, args)
+    latents = (s for s in trace.values() if s["type"] == "sample" and not s["is_observed"])
+    return log_determinant + sum(_site_log_density(s) for s in latents)
+
+
+def constrained_values(program: Program, layout: Layout, z, args: tuple) -> dict[str, jax.Array]:
+    """Latents and deterministics of the program at z."""
+    trace, _ = run_program(program, layout, z, args)
+    kept = {n: s for n, s in trace.items() if s["type"] == "deterministic" or _is_latent(s)}
+    return {name: site["value"] for name, site in kept.items()}
+
+
+def _is_latent(site: dict) -> bool:
+    return site["type"] == "sample" and not site["is_observed"]
+
+
+def observed_sites(program: Program, layout: Layout, z, args: tuple) -> tuple[dict[str, Observed], Any]:
+    """Observed sites that have a mean, and the summed log density of those that have none (None without any)."""
+    trace, _ = run_program(program, layout, z, args)
+    known, other = {}, None
+    for name, site in trace.items():
+        if site["type"] == "sample" and site["is_observed"]:
+            terms = _mean_score_weight(site["fn"], site["value"])
+            if terms is None:
+                other = _site_log_density(site) + (0.0 if other is None else other)
+            else:
+                scale = 1.0 if site["scale"] is None else site["scale"]
+                known[name] = Observed(terms[0], scale * terms[1], scale * terms[2])
+    return known, other
+
+
+def _mean_score_weight(fn: dist.Distribution, value) -> tuple | None:
+    """Mean, d log p/d mean and Fisher information per datum, for the families that have them."""
+    mask: Any = 1.0
+    while isinstance(fn, dist.Independent | dist.MaskedDistribution | dist.ExpandedDistribution):
+        if isinstance(fn, dist.MaskedDistribution):
+            mask = mask * fn._mask
+        fn = fn.base_dist
+    if isinstance(fn, GaussianPixels):
+        mean, weight = fn.loc, fn.invvar
+        score = weight * (value - mean)
+    elif isinstance(fn, dist.Normal):
+        mean, weight = fn.loc, 1 / fn.scale**2
+        score = weight * (value - mean)
+    elif isinstance(fn, dist.StudentT):
+        mean, residual = fn.loc, value - fn.loc
+        weight = (fn.df + 1) / (fn.df + 3) / fn.scale**2
+        score = (fn.df + 1) * residual / (fn.df * fn.scale**2 + residual**2)
+    elif isinstance(fn, dist.Poisson):
+        mean, weight = fn.rate, 1 / fn.rate
+        score = value / mean - 1
+    else:
+        return None
+    mean = jnp.broadcast_to(mean, jnp.shape(value))
+    return mean, jnp.broadcast_to(mask * score, mean.shape), jnp.broadcast_to(mask * weight, mean.shape)
+
+
+def start_vector(program: Program, layout: Layout, args: tuple, given: dict[str, Any]) -> jax.Array:
+    """Where a fit starts: given values, else what the site suggests, else the prior's median; unconstrained.
+
+    A site suggests a start by `numpyro.sample(..., infer={"start": value})`.
+    """
+    unconstrained: dict[str, jax.Array] = {}
+
+    def choose(site):
+        if site["type"] != "sample" or site["is_observed"]:
+            return None
+        shape = layout.shapes[layout.names.index(site["name"])]
+        value = given.get(site["name"], site["infer"].get("start"))
+        value = _median(site["fn"], shape) if value is None else jnp.asarray(value, jnp.result_type(float))
+        value = jnp.broadcast_to(value, shape)
+        unconstrained[site["name"]] = biject_to(site["fn"].support).inv(value)
+        return value
+
+    handlers.trace(handlers.seed(handlers.substitute(program, substitute_fn=choose), 0)).get_trace(*args)
+    return layout.pack(unconstrained)
+
+
+def latent_plates(program: Program, args: tuple) -> dict[str, tuple[str, ...]]:
+    """Names of the plates around each latent, outermost axis first."""
+    plates: dict[str, tuple[str, ...]] = {}
+
+    def run(args):
+        for name, site in handlers.trace(handlers.seed(program, 0)).get_trace(*args).items():
+            if _is_latent(site):
+                frames = sorted(site["cond_indep_stack"], key=lambda frame: frame.dim)
+                plates[name] = tuple(frame.name for frame in frames)
+
+    jax.eval_shape(run, args)
+    return plates
+
+
+def _median(fn: dist.Distribution, shape: tuple[int, ...]) -> jax.Array:
+    """The prior's median where it has a quantile function, else the median of 25 draws in unconstrained space."""
+    try:
+        base = fn
+        while isinstance(base, dist.Independent | dist.ExpandedDistribution):
+            base = base.base_dist
+        return jnp.broadcast_to(base.icdf(0.5), shape)
+    except (NotImplementedError, AttributeError):
+        transform = biject_to(fn.support)
+        draws = fn.sample(jax.random.PRNGKey(0), (25,))
+        extra = draws.shape[1:]
+        return jnp.broadcast_to(transform(jnp.median(transform.inv(draws), axis=0)), extra or shape)

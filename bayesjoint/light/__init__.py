@@ -1,0 +1,1 @@
+"""Parameters to brightness and its Fourier transform: profiles, their Hankel transforms, tables."""

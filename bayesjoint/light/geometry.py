@@ -1,0 +1,80 @@
+"""Ellipses on the sky: axis ratio and position angle as matrices, and as an ellipticity vector."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+ROUND = 1e-12
+
+
+def semi_axes(q, pa, radius) -> jax.Array:
+    """Rows are the semi-major and semi-minor axis vectors (east, north), arcsec; shape (2, 2).
+
+    Parameters
+    ----------
+    q : scalar
+        Minor over major axis.
+    pa : scalar
+        Position angle of the major axis, degrees East of North.
+    radius : scalar
+        Semi-major axis, arcsec.
+    """
+    angle = jnp.deg2rad(pa)
+    major = jnp.stack([jnp.sin(angle), jnp.cos(angle)])
+    minor = jnp.stack([jnp.cos(angle), -jnp.sin(angle)])
+    return jnp.stack([radius * major, radius * q * minor])
+
+
+def elliptical_radius_squared(east, north, axes) -> jax.Array:
+    """Squared elliptical radius of offsets from the centre, in units of the semi-major axis.
+
+    Parameters
+    ----------
+    east, north : array (...)
+        Offsets, arcsec.
+    axes : array (2, 2)
+        From `semi_axes`.
+    """
+    lengths = jnp.sum(axes**2, axis=1)
+    along = (east * axes[0, 0] + north * axes[0, 1]) / lengths[0]
+    across = (east * axes[1, 0] + north * axes[1, 1]) / lengths[1]
+    return along**2 + across**2
+
+
+def as_centre(centre) -> jax.Array:
+    """A centre (..., 2), from an array or from a pair (east, north) of scalars or arrays, arcsec."""
+    if isinstance(centre, tuple | list):
+        east, north = centre
+        return jnp.stack([jnp.asarray(east, float), jnp.asarray(north, float)], axis=-1)
+    return centre
+
+
+def axis_ratio_and_angle(ellipticity) -> tuple[jax.Array, jax.Array]:
+    """Axis ratio q and position angle (degrees in [0, 180)) of an ellipticity vector.
+
+    The vector is eta (cos 2 PA, sin 2 PA) with eta = -ln q (the conformal shear of Bernstein & Jarvis 2002), so that
+    q = 1 and PA = 0 or 180 are ordinary points of the plane. At the origin the image's derivative is finite though
+    those of q and PA are not: there the vector is taken 1e-6 off, which changes q by as much.
+
+    Parameters
+    ----------
+    ellipticity : array (..., 2)
+
+    Examples
+    --------
+    >>> q, pa = axis_ratio_and_angle(jnp.array([0.0, 0.5]))
+    >>> print(f"{q:.4f} {pa:.1f}")
+    0.6065 45.0
+    """
+    is_round = jnp.sum(ellipticity**2, axis=-1, keepdims=True) < ROUND
+    e1, e2 = jnp.moveaxis(jnp.where(is_round, ellipticity + 1e-6, ellipticity), -1, 0)
+    q = jnp.exp(-jnp.sqrt(e1**2 + e2**2))
+    pa = jnp.rad2deg(0.5 * jnp.arctan2(e2, e1))
+    return q, jnp.where(pa < 0, pa + 180.0, pa)
+
+
+def ellipticity_vector(q, pa) -> jax.Array:
+    """The ellipticity vector (2,) of an axis ratio and a position angle in degrees: inverse of `axis_ratio_and_angle`."""
+    angle = 2 * jnp.deg2rad(pa)
+    return -jnp.log(q) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])

@@ -1,0 +1,42 @@
+"""The point source: a star, a nucleus, a supernova."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+
+from bayesjoint.light.geometry import as_centre
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["centre", "flux"], meta_fields=["name"])
+@dataclass(frozen=True, eq=False)
+class PointSource:
+    """Unresolved source.
+
+    Either parameter may carry a leading axis over the bands, or over the images, of the set it is rendered on.
+
+    Parameters
+    ----------
+    centre : array (2,)
+        Arcsec East and North of the images' tangent point.
+    flux : float
+        Total flux, nJy; may be negative.
+    name : str, optional
+        Names the source's derived sites, e.g. `star_flux`.
+
+    Examples
+    --------
+    >>> star = PointSource((0.1, -0.2), flux=250.0, name="star")
+    >>> star.flux
+    250.0
+    """
+
+    centre: Any
+    flux: Any
+    name: str | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "centre", as_centre(self.centre))

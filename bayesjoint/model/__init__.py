@@ -1,0 +1,1 @@
+"""NumPyro programs: sampling structure, observing images."""

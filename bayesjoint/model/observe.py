@@ -1,0 +1,120 @@
+"""Comparing light with pixels inside a NumPyro program."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+
+from bayesjoint.data.image import Image
+from bayesjoint.data.image_set import ImageSet
+from bayesjoint.render.images import render, render_stacks
+
+PIXEL_SITE = "pixels_"
+
+
+class GaussianPixels(dist.Distribution):
+    """Independent Gaussian noise of known inverse variance on every pixel of an image.
+
+    Pixels of zero inverse variance carry no weight. An event is an image: unlike a masked `Normal`, the logarithms of
+    the variances are summed once, when the image is read, not at every evaluation.
+
+    Parameters
+    ----------
+    loc : array (..., ny, nx)
+        Model pixels.
+    invvar : array (..., ny, nx)
+        Inverse variance.
+    log_normaliser : array (...)
+        Sum over the weighted pixels of 0.5 ln(invvar / 2 pi).
+
+    Examples
+    --------
+    >>> noise = GaussianPixels(jnp.zeros((2, 2)), jnp.array([[1.0, 1.0], [1.0, 0.0]]), 3 * 0.5 * jnp.log(1 / (2 * jnp.pi)))
+    >>> one = dist.Normal(0.0, 1.0)
+    >>> pixels = jnp.array([[1.0, 2.0], [0.5, 99.0]])
+    >>> print(f"{noise.log_prob(pixels):.4f} {one.log_prob(pixels.ravel()[:3]).sum():.4f}")
+    -5.3818 -5.3818
+    """
+
+    arg_constraints = {  # noqa: RUF012
+        "loc": constraints.independent(constraints.real, 2),
+        "invvar": constraints.independent(constraints.nonnegative, 2),
+        "log_normaliser": constraints.real,
+    }
+    support = constraints.independent(constraints.real, 2)
+
+    def __init__(self, loc, invvar, log_normaliser, *, validate_args=None):
+        self.loc, self.invvar, self.log_normaliser = loc, invvar, log_normaliser
+        super().__init__(jnp.shape(loc)[:-2], jnp.shape(loc)[-2:], validate_args=validate_args)
+
+    @property
+    def mean(self):
+        """Model pixels."""
+        return self.loc
+
+    def sample(self, key, sample_shape=()):
+        """Simulated pixels; those without weight are noiseless."""
+        noise = jax.random.normal(key, (*sample_shape, *self.batch_shape, *self.event_shape))
+        weighted = self.invvar > 0
+        sigma = jnp.where(weighted, 1 / jnp.sqrt(jnp.where(weighted, self.invvar, 1.0)), 0.0)
+        return self.loc + sigma * noise
+
+    def log_prob(self, value):
+        """Log density (...) of images (..., ny, nx)."""
+        chi2 = jnp.sum(self.invvar * (value - self.loc) ** 2, axis=(-2, -1))
+        return self.log_normaliser - 0.5 * chi2
+
+
+def observe(images: Image | ImageSet, *components: Any) -> None:
+    """Observe the pixels of an image, or of every image of a set, as components of light plus Gaussian noise.
+
+    Emits one observed site per image or stack of images (`pixels_...`), and for every component that has a flux the
+    deterministic `<name>_flux` (nJy; per band, or `<name>_flux_<image>` for a single image).
+
+    Parameters
+    ----------
+    images : Image or ImageSet
+    *components : Sersic, PointSource, FlatSky
+        For a set, parameters may have a leading axis over its bands or its images.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For things that are not images, or parameters whose shape fits neither bands nor images.
+    """
+    if isinstance(images, Image):
+        _emit_fluxes(components, f"_{images.name}", None)
+        _observe_pixels(images, render(images, *components))
+    elif isinstance(images, ImageSet):
+        _emit_fluxes(components, "", len(images.bands))
+        for stack, pixels in zip(images.stacks, render_stacks(images, *components), strict=True):
+            _observe_pixels(stack, pixels)
+    else:
+        raise TypeError(f"observe wants a bj.Image or bj.ImageSet first, got {type(images).__name__}")
+
+
+def _observe_pixels(image: Image, pixels: jax.Array) -> None:
+    noise = GaussianPixels(pixels, jnp.asarray(image.invvar), jnp.asarray(image.log_normaliser))
+    numpyro.sample(f"{PIXEL_SITE}{image.name}", noise, obs=image.data)
+
+
+def _emit_fluxes(components, suffix: str, n_bands: int | None) -> None:
+    """Deterministic total fluxes, so that every posterior knows them with their full covariance."""
+    seen: Counter[str] = Counter()
+    for component in components:
+        if not hasattr(component, "flux"):
+            continue
+        name = component.name or type(component).__name__.lower()
+        seen[name] += 1
+        if seen[name] > 1:
+            name = f"{name}{seen[name]}"
+        flux = jnp.asarray(component.flux)
+        if n_bands is not None and flux.ndim == 0:
+            flux = jnp.broadcast_to(flux, (n_bands,))
+        numpyro.deterministic(f"{name}_flux{suffix}", flux)

@@ -1,0 +1,142 @@
+"""Data-driven, weakly informative priors: thin shortcuts over plain `numpyro.sample` calls.
+
+Each argument of the shortcuts may be a distribution (sampled), a number or array (fixed), or a function of another
+latent (tied): `sample_structure("disc", images, n=1.0, Re=2 * bulge["Re"], q=dist.Uniform(0.1, 1))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from numpyro.distributions import constraints, transforms
+
+from bayesjoint.data.image_set import ImageSet
+from bayesjoint.light.geometry import axis_ratio_and_angle
+
+N_LIMITS = (0.3, 8.0)
+STRUCTURE = ("centre", "q", "pa", "n", "Re")
+
+
+def sersic_index_prior() -> dist.Distribution:
+    """Log-normal about n = 1.7 with a width of a factor e^0.8, cut to 0.3 <= n <= 8."""
+    low, high = (jnp.log(limit) for limit in N_LIMITS)
+    log_n = dist.TruncatedNormal(jnp.log(1.7), 0.8, low=low, high=high)
+    return dist.TransformedDistribution(log_n, transforms.ExpTransform(domain=constraints.interval(low, high)))
+
+
+def sample_structure(name: str, images: ImageSet, per_band: Collection[str] = (), **given: Any) -> dict[str, Any]:
+    """Sample a galaxy's structure once, shared by all images.
+
+    Sites: `<name>_east`, `<name>_north` (Normal about the position measured on the images, as wide as the galaxy and
+    the seeing), `<name>_ellipticity` (Normal, sd 0.6 in each component of eta = -ln q; q and PA are deterministic),
+    `<name>_n` (log-normal about 1.7, cut to 0.3 to 8), `<name>_Re` (log-normal, a factor e about the measured size).
+
+    Parameters
+    ----------
+    name : str
+        Source name: prefix of its sites.
+    images : ImageSet
+    per_band : collection of {"n", "Re", "ellipticity", "centre"}
+        Parameters that get one value in each band.
+    **given : number, array or Distribution
+        Any of centre, q, pa, n, Re: a number fixes it, a distribution replaces its prior.
+
+    Returns
+    -------
+    dict
+        name, centre, q, pa, n, Re: the arguments of `Sersic` but for Ie.
+
+    Raises
+    ------
+    ValueError
+        For unknown parameters.
+    """
+    _check_known(given, STRUCTURE, "sample_structure")
+    _check_known(per_band, ("n", "Re", "ellipticity", "centre"), "sample_structure(per_band=...)")
+    start = images.start
+    structure: dict[str, Any] = {"name": name}
+    structure["centre"] = _sample_centre(name, images, "centre" in per_band, given.get("centre"))
+    structure |= _sample_shape(name, images, "ellipticity" in per_band, given)
+    Re_prior = dist.LogNormal(jnp.log(start.effective_radius), 1.0)
+    for parameter, prior in (("n", sersic_index_prior()), ("Re", Re_prior)):
+        prior = given.get(parameter, prior)
+        structure[parameter] = _sample(f"{name}_{parameter}", prior, images, parameter in per_band)
+    return structure
+
+
+def sample_brightness(name: str, images: ImageSet, prior: dist.Distribution | None = None):
+    """Sample one Ie in each band, plate "band": site `<name>_Ie`, nJy/arcsec^2, shape (n_bands,).
+
+    The default prior is Normal about 0, ten times as wide as the brightness measured in the band (and as what noise
+    could hide), so that an undetected band may come out negative.
+    """
+    start = images.start
+    area = 2 * jnp.pi * jnp.maximum(start.effective_radius, 0.5 * start.seeing) ** 2
+    scale = 10 * (jnp.abs(start.flux) + 5 * start.flux_error) / area
+    return _sample(f"{name}_Ie", dist.Normal(0.0, scale) if prior is None else prior, images, True)
+
+
+def sample_flux(name: str, images: ImageSet, prior: dist.Distribution | None = None):
+    """Sample one flux in each band, plate "band": site `<name>_total`, nJy, shape (n_bands,), for a point source.
+
+    The default prior is Normal about 0, as wide as the flux measured in the band (and as what noise could hide).
+    """
+    start = images.start
+    scale = jnp.abs(start.flux) + 5 * start.flux_error
+    return _sample(f"{name}_total", dist.Normal(0.0, scale) if prior is None else prior, images, True)
+
+
+def sample_sky(images: ImageSet, prior: dist.Distribution | None = None):
+    """Sample one flat sky in each image, plate "image": site `sky`, nJy/arcsec^2, shape (n_images,).
+
+    The default prior is Normal about the background measured on each image, one pixel's noise wide.
+    """
+    start = images.start
+    prior = dist.Normal(start.sky, start.sky_scatter + start.sky_error) if prior is None else prior
+    with numpyro.plate("image", len(images)):
+        return numpyro.sample("sky", prior)
+
+
+def _sample_centre(name: str, images: ImageSet, per_band: bool, given):
+    if given is not None and not isinstance(given, dist.Distribution):
+        return given
+    start = images.start
+    width = 0.5 * (start.effective_radius + start.seeing)
+    if given is not None:
+        return _sample(f"{name}_centre", given, images, per_band)
+    east = _sample(f"{name}_east", dist.Normal(start.position[0], width), images, per_band)
+    north = _sample(f"{name}_north", dist.Normal(start.position[1], width), images, per_band)
+    return jnp.stack([east, north], axis=-1)
+
+
+def _sample_shape(name: str, images: ImageSet, per_band: bool, given: dict) -> dict[str, Any]:
+    """Axis ratio and position angle: from the ellipticity vector unless either is given."""
+    if "q" not in given and "pa" not in given:
+        prior = dist.Normal(jnp.zeros(2), 0.6).to_event(1)
+        ellipticity = _sample(f"{name}_ellipticity", prior, images, per_band, start=images.start.ellipticity)
+        q, pa = axis_ratio_and_angle(ellipticity)
+        return {"q": numpyro.deterministic(f"{name}_q", q), "pa": numpyro.deterministic(f"{name}_pa", pa)}
+    q = given.get("q", dist.Uniform(0.05, 1.0))
+    pa = given.get("pa", dist.Normal(90.0, 90.0))
+    return {"q": _sample(f"{name}_q", q, images, per_band), "pa": _sample(f"{name}_pa", pa, images, per_band)}
+
+
+def _sample(site: str, prior, images: ImageSet, per_band: bool, start=None):
+    """A sample of a distribution, in the plate of bands if wanted; anything else is itself (fixed or tied)."""
+    if not isinstance(prior, dist.Distribution):
+        return jnp.asarray(prior, jnp.result_type(float))
+    infer = {} if start is None else {"start": start}
+    if not per_band:
+        return numpyro.sample(site, prior, infer=infer)
+    with numpyro.plate("band", len(images.bands)):
+        return numpyro.sample(site, prior, infer=infer)
+
+
+def _check_known(names: Collection[str], known: Collection[str], where: str) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(f"{where} got {', '.join(unknown)}; it knows {', '.join(known)}")

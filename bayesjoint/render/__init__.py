@@ -1,0 +1,1 @@
+"""Light to model pixels."""

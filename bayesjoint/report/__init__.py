@@ -1,0 +1,1 @@
+"""Draws to colours, tables, figures and files."""

@@ -1,0 +1,173 @@
+"""Images, fits and provenance as plain arrays and text, and back: what makes a saved posterior complete.
+
+Everything needed to redo a fit is here: pixels and weights, WCS, PSF, zero points, frame, starting values. Images come
+back with the very numbers they had.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import shlex
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+
+from bayesjoint.data.frame import TangentFrame
+from bayesjoint.data.image import AB_ZEROPOINT_NJY, Image
+from bayesjoint.data.image_set import ImageSet
+from bayesjoint.data.psf import PSF, GaussianPSF, MoffatPSF
+
+PACKAGES = ("bayesjoint", "jax", "numpyro", "arviz", "astropy", "numpy", "scipy")
+Archive = dict[str, tuple[tuple[str, ...], np.ndarray]]
+
+
+def pack_images(images: ImageSet, models: Sequence[np.ndarray] | None) -> Archive:
+    """An image set, and the model pixels of each image, as named arrays with the names of their axes.
+
+    Arrays that differ in shape from image to image end in the image's number: data_0, invvar_0, psf_0, model_0.
+    """
+    packed: Archive = {
+        "band_of_image": (("image",), np.array([image.band for image in images], dtype=str)),
+        "zeropoint": (("image",), np.array([image.zeropoint for image in images])),
+        "time": (("image",), np.array([np.nan if image.time is None else float(image.time) for image in images])),
+        "noise_estimated": (("image",), np.array([image.noise_estimated for image in images], dtype=np.int8)),
+        "wcs": (("image",), np.array([wcs_text(image.wcs) for image in images], dtype=str)),
+        "psf": (("image",), np.array([json.dumps(_psf_record(image.psf)) for image in images], dtype=str)),
+        "frame": (("ra_dec",), np.array([images.frame.ra, images.frame.dec])),
+    }
+    for i, image in enumerate(images):
+        pixels = (f"y_{i}", f"x_{i}")
+        packed[f"data_{i}"] = (pixels, np.asarray(image.data))
+        packed[f"invvar_{i}"] = (pixels, np.asarray(image.invvar))
+        if isinstance(image.psf, PSF):
+            packed[f"psf_{i}"] = ((f"psf_y_{i}", f"psf_x_{i}"), image.psf.stamp)
+        if models is not None:
+            packed[f"model_{i}"] = (pixels, _model(models[i], image))
+    for field in dataclasses.fields(images.start):
+        array = np.asarray(getattr(images.start, field.name))
+        packed[f"start_{field.name}"] = (tuple(f"start_{field.name}_{k}" for k in range(array.ndim)), array)
+    return packed
+
+
+def _model(model: np.ndarray, image: Image) -> np.ndarray:
+    model = np.asarray(model, dtype=np.float32)
+    if model.shape != image.shape:
+        raise ValueError(
+            f"the model of image {image.name!r} has shape {model.shape}, its data {image.shape}: "
+            "give one array of model pixels per image, in the images' order"
+        )
+    return model
+
+
+def unpack_images(packed: Mapping[str, np.ndarray], names: Sequence[str]) -> ImageSet:
+    """The image set that `pack_images` packed; `names` are the images' names."""
+    frame = TangentFrame(*(float(x) for x in packed["frame"]))
+    images = [_unpack_image(packed, i, name, frame) for i, name in enumerate(names)]
+    starts = {key.removeprefix("start_"): value for key, value in packed.items() if key.startswith("start_")}
+    position = frame.sky(*starts["position"]) if "position" in starts else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image_set = ImageSet(images, frame=frame, position=position)
+    if set(starts) == {field.name for field in dataclasses.fields(image_set.start)}:
+        image_set.start = type(image_set.start)(**starts)
+    return image_set
+
+
+def _unpack_image(packed: Mapping[str, np.ndarray], i: int, name: str, frame: TangentFrame) -> Image:
+    """One image. Its data are in nJy already; what was warned about when it was first made is not warned about again."""
+    time = float(packed["time"][i])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image(
+            packed[f"data_{i}"],
+            wcs=wcs_from_text(str(packed["wcs"][i])),
+            zeropoint=AB_ZEROPOINT_NJY,
+            psf=_psf(json.loads(str(packed["psf"][i])), packed.get(f"psf_{i}")),
+            invvar=packed[f"invvar_{i}"],
+            name=name,
+            band=str(packed["band_of_image"][i]),
+            time=None if np.isnan(time) else time,
+            frame=frame,
+        )
+    image.zeropoint = float(packed["zeropoint"][i])
+    image.noise_estimated = bool(packed["noise_estimated"][i])
+    return image
+
+
+def wcs_text(wcs: WCS) -> str:
+    """A WCS, SIP included, as the text of a FITS header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return wcs.to_header(relax=True).tostring(sep="\n")
+
+
+def wcs_from_text(text: str) -> WCS:
+    """The WCS of a FITS header's text."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        return WCS(fits.Header.fromstring(text, sep="\n"))
+
+
+def _psf_record(psf: PSF | GaussianPSF | MoffatPSF) -> dict[str, Any]:
+    if isinstance(psf, PSF):
+        return {"kind": "stamp", "oversampling": psf.oversampling, "includes_pixel": psf.includes_pixel}
+    return {"kind": type(psf).__name__.removesuffix("PSF").lower(), **dataclasses.asdict(psf)}
+
+
+def _psf(record: dict[str, Any], stamp: np.ndarray | None) -> PSF | GaussianPSF | MoffatPSF:
+    kind = record.pop("kind")
+    if kind == "stamp":
+        psf = PSF(stamp, **record)
+        psf.stamp = np.array(stamp, dtype=float)  # normalised already: keep its last bits
+        return psf
+    return {"gaussian": GaussianPSF, "moffat": MoffatPSF}[kind](**record)
+
+
+def fit_record(fit: Any) -> dict[str, Any]:
+    """A MapFit as plain lists, numbers and text, ready for JSON; numbers that are not finite become None."""
+    names = (
+        "values errors labels unconstrained covariance chi2 pixels chi2_per_dof iterations converged reason advice "
+        "seconds"
+    ).split()
+    return {name: _plain(getattr(fit, name)) for name in names if hasattr(fit, name)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, str) or value is None:
+        return value
+    array = np.asarray(value)
+    if array.ndim:
+        return [_plain(item) for item in array]
+    item = array.item()
+    return item if not isinstance(item, float) or np.isfinite(item) else None
+
+
+def describe_run(provenance: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Versions, command and date as attributes of a file; `provenance` adds to them or replaces them."""
+    record: dict[str, Any] = {f"{name}_version": _version(name) for name in PACKAGES}
+    record["python_version"] = platform.python_version()
+    record["command"] = shlex.join(sys.argv)
+    record["date"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for key, value in (provenance or {}).items():
+        record[key] = value if isinstance(value, (str, int, float)) else json.dumps(_plain(value))
+    return {key: int(value) if isinstance(value, bool) else value for key, value in record.items()}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,299 @@
+"""Figures of a posterior's numbers: corner, trace, and magnitudes with colours.
+
+Each function takes quantities and returns a figure that no window holds, to be shown by a notebook or saved.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bayesjoint.report.estimates import Estimate, rounded
+from bayesjoint.report.photometry import unwrap_axial
+from bayesjoint.report.quantities import STRUCTURE, Quantity
+from bayesjoint.report.style import COLUMN_WIDTH, DRAWS_COLOUR, PAGE_WIDTH, PALETTE, TRUTH_COLOUR, axis_label, paper_style
+from bayesjoint.report.tables import colour_estimate, distinct_fluxes, estimate, magnitude_estimate
+
+Truths = Mapping[str, Any]
+
+
+def select(found: Sequence[Quantity], parameters: Sequence[str] | None = None, sky: bool = False) -> list[Quantity]:
+    """The quantities a figure shows: structure and magnitudes (an undetected band's flux), and other sites.
+
+    Parameters
+    ----------
+    found : sequence of Quantity
+    parameters : sequence of str, optional
+        Names (`n`, `mag`, `sky`) or labels (`galaxy mag r`) to show instead.
+    sky : bool
+        Whether sky levels are shown by default.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not there, or when nothing that varies is left.
+    """
+    if parameters is not None:
+        names = {name for q in found for name in (q.parameter, q.label)}
+        if missing := [name for name in parameters if name not in names]:
+            raise ValueError(f"no parameter {missing[0]!r} to plot: there are {', '.join(sorted(names))}")
+        chosen = [q for name in parameters for q in found if name in (q.parameter, q.label)]
+    else:
+        faint = {(q.source, q.band, q.image) for q in found if q.parameter == "flux" and not q.detected}
+
+        def shown(q: Quantity) -> bool:
+            if q.parameter in ("mag", "flux") and q.source:
+                return ((q.source, q.band, q.image) in faint) == (q.parameter == "flux")
+            return q.parameter in STRUCTURE or (not q.source and (sky or q.parameter != "sky"))
+
+        chosen = [q for q in found if shown(q)]
+    chosen = [q for q in chosen if q.varies and np.isfinite(q.draws).all()]
+    if not chosen:
+        raise ValueError("no parameter that varies is left to plot: name some by parameters=")
+    return chosen
+
+
+def truth_of(quantity: Quantity, truths: Truths | None) -> float | None:
+    """The true value of a quantity from a dict by label, `source_parameter`, `parameter_band` or parameter.
+
+    Values by band may be dicts, e.g. {"mag": {"r": 16.2}}.
+    """
+    if not truths:
+        return None
+    q, where = quantity, quantity.image or quantity.band
+    for key in (q.label, f"{q.source}_{q.parameter}_{where}", f"{q.source}_{q.parameter}", f"{q.parameter}_{where}", q.parameter):
+        value = truths.get(key)
+        value = value.get(where, value.get(q.band)) if isinstance(value, Mapping) else value
+        if value is not None and np.ndim(value) == 0:
+            value = float(value)
+            return value if q.parameter != "pa" else float(unwrap_axial([value] + [np.median(q.draws)] * 2)[0])
+    return None
+
+
+def plot_corner(
+    found: Sequence[Quantity],
+    truths: Truths | None = None,
+    parameters: Sequence[str] | None = None,
+    fig: Figure | None = None,
+) -> Figure:
+    """Joint and marginal distributions, with 39 % and 86 % contours (1 and 2 sigma in two dimensions).
+
+    Parameters
+    ----------
+    found : sequence of Quantity
+    truths : dict, optional
+        True values to mark by lines; see `truth_of`.
+    parameters : sequence of str, optional
+        What to show; default structure and magnitudes.
+    fig : matplotlib Figure, optional
+        An empty figure to draw on.
+    """
+    chosen = select(found, parameters)
+    several = len({q.source for q in chosen if q.source}) > 1
+    number = len(chosen)
+    with paper_style():
+        fig = fig or Figure(figsize=(max(PAGE_WIDTH, 1.0 * number),) * 2)
+        _corner(chosen, fig, [axis_label(q, several, "\n") for q in chosen])
+        axes = np.array(fig.axes).reshape(number, number)
+        _mark_truths(axes, [truth_of(q, truths) for q in chosen])
+        for i, q in enumerate(chosen):
+            one = estimate(q)
+            median, above, below = rounded(one.median, one.upper - one.median, one.median - one.lower)
+            axes[i, i].set_title(f"${median}^{{+{above}}}_{{-{below}}}$", fontsize=7, pad=3)
+        _tidy_corner(fig, axes)
+    return fig
+
+
+def _corner(chosen: Sequence[Quantity], fig: Figure, labels: list[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # corner imports ArviZ, which announces changes to come
+        from corner import corner
+
+        corner(
+            np.stack([q.draws.ravel() for q in chosen], axis=1),
+            fig=fig,
+            labels=labels,
+            color=DRAWS_COLOUR,
+            levels=(0.393, 0.865),
+            smooth=0.9,
+            bins=24,
+            range=[0.999] * len(chosen),
+            plot_datapoints=False,
+            fill_contours=True,
+            max_n_ticks=3,
+            hist_kwargs={"linewidth": 1.0},
+            contour_kwargs={"linewidths": 0.7},
+        )
+
+
+def _mark_truths(axes: np.ndarray, truths: Sequence[float | None]) -> None:
+    """Lines at the true values, on axes widened so that they can be seen."""
+    for i, value in enumerate(truths):
+        if value is None:
+            continue
+        for j in range(len(truths)):
+            if j >= i:
+                _widen(axes[j, i].set_xlim, axes[j, i].get_xlim(), value)
+                axes[j, i].axvline(value, color=TRUTH_COLOUR, linewidth=0.9)
+            if j < i:
+                _widen(axes[i, j].set_ylim, axes[i, j].get_ylim(), value)
+                axes[i, j].axhline(value, color=TRUTH_COLOUR, linewidth=0.9)
+
+
+def _widen(set_limits: Callable, limits: tuple[float, float], value: float) -> None:
+    low, high = limits
+    room = 0.08 * (high - low)
+    set_limits(min(low, value - room), max(high, value + room))
+
+
+def _tidy_corner(fig: Figure, axes: np.ndarray) -> None:
+    """Few, slanted tick labels; labels of rows and columns in line."""
+    number = len(axes)
+    for ax in fig.axes:
+        ax.tick_params(labelsize=6, length=2)
+        for label in (*ax.get_xticklabels(), *ax.get_yticklabels()):
+            label.set_rotation(45)
+    for i in range(number):
+        axes[-1, i].xaxis.set_label_coords(0.5, -0.42)
+        axes[i, 0].yaxis.set_label_coords(-0.42, 0.5)
+    fig.subplots_adjust(left=0.6 / fig.get_figwidth(), right=0.99, bottom=0.6 / fig.get_figheight(), top=0.97, wspace=0.06, hspace=0.06)
+
+
+def plot_trace(
+    found: Sequence[Quantity],
+    diagnose: Callable[[np.ndarray], tuple[float, float, float]],
+    truths: Truths | None = None,
+    parameters: Sequence[str] | None = None,
+) -> Figure:
+    """Each chain's draws in order beside its marginal, with R-hat and effective sample size over each row.
+
+    Parameters
+    ----------
+    found : sequence of Quantity
+    diagnose : callable
+        Gives (r_hat, ess_bulk, ess_tail) of draws (chains, draws).
+    truths, parameters
+        As in `plot_corner`.
+    """
+    chosen = select(found, parameters, sky=True)
+    several = len({q.source for q in chosen if q.source}) > 1
+    with paper_style():
+        fig = Figure(figsize=(PAGE_WIDTH, 0.45 + 0.85 * len(chosen)), layout="constrained")
+        axes = fig.subplots(len(chosen), 2, squeeze=False, sharey="row", width_ratios=(4, 1))
+        for row, q in zip(axes, chosen, strict=True):
+            _trace_row(row, q, truth_of(q, truths))
+            row[0].set_ylabel(axis_label(q, several, "\n"))
+            r_hat, bulk, tail = diagnose(q.draws)
+            row[0].set_title(f"R-hat {r_hat:.3f}, ESS {bulk:.0f} bulk, {tail:.0f} tail", fontsize=7, loc="right", pad=2)
+        axes[-1, 0].set_xlabel("draw")
+        axes[-1, 1].set_xlabel("density")
+        fig.align_ylabels(axes[:, 0])
+    return fig
+
+
+def _trace_row(row: Sequence[Axes], quantity: Quantity, truth: float | None) -> None:
+    trace, marginal = row
+    edges = np.histogram_bin_edges(quantity.draws, bins=30)
+    for chain, draws in enumerate(quantity.draws):
+        colour = PALETTE[chain % len(PALETTE)]
+        trace.plot(draws, color=colour, linewidth=0.4, alpha=0.8)
+        marginal.hist(draws, bins=edges, orientation="horizontal", histtype="step", density=True, color=colour, linewidth=0.8)
+    for ax in row if truth is not None else ():
+        ax.axhline(truth, color="black", linewidth=0.8, linestyle="--")
+    trace.set_xlim(0, max(quantity.draws.shape[1] - 1, 1))
+    trace.yaxis.set_major_locator(MaxNLocator(3))
+    marginal.set_xticks([])
+
+
+def plot_colours(
+    found: Sequence[Quantity], truths: Truths | None = None, axes: Sequence[Axes] | None = None
+) -> Figure:
+    """Magnitudes against band, and the colours of neighbouring bands, with 68 and 95 % intervals; limits as arrows.
+
+    Parameters
+    ----------
+    found : sequence of Quantity
+    truths : dict, optional
+        True magnitudes, marked by crosses; see `truth_of`.
+    axes : sequence of two Axes, optional
+        Where to draw magnitudes and colours.
+
+    Returns
+    -------
+    Figure
+    """
+    sources = list(dict.fromkeys(q.source for q in found if q.parameter == "flux"))
+    if not sources:
+        raise ValueError("no source has a flux in this posterior, so there are no magnitudes or colours to plot")
+    widest = max(len(distinct_fluxes(found, source)) for source in sources)
+    with paper_style():
+        if axes is None:
+            width = PAGE_WIDTH if widest > 3 else max(COLUMN_WIDTH * 1.6, 4.5)
+            fig = Figure(figsize=(width, 2.7), layout="constrained")
+            axes = fig.subplots(1, 2, squeeze=False)[0] if widest > 1 else [fig.subplots()]
+        for i, source in enumerate(sources):
+            shift = 0.12 * (i - (len(sources) - 1) / 2)
+            _plot_source(axes, found, source, truths, PALETTE[i % len(PALETTE)], shift)
+        axes[0].invert_yaxis()
+        axes[0].set_ylabel("total AB magnitude")
+        if len(axes) > 1:
+            axes[1].set_ylabel("colour [mag]")
+        if len(sources) > 1 or truths:
+            axes[0].legend()
+        figure = axes[0].get_figure()
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def _plot_source(
+    axes: Sequence[Axes], found: Sequence[Quantity], source: str, truths: Truths | None, colour: str, shift: float
+) -> None:
+    fluxes = distinct_fluxes(found, source)
+    names = [flux.image or flux.band for flux in fluxes]
+    true = [truth_of(Quantity("mag", f.draws, f.source, f.band, f.image), truths) for f in fluxes]
+    magnitudes = [magnitude_estimate(flux) for flux in fluxes]
+    _plot_estimates(axes[0], names, magnitudes, true, colour, shift, source)
+    if len(axes) > 1 and len(fluxes) > 1:
+        shades = [colour_estimate(one, two) for one, two in pairwise(fluxes)]
+        differences = [a - b if a is not None and b is not None else None for a, b in pairwise(true)]
+        labels = [shade.name.replace(" - ", " $-$ ") for shade in shades]
+        _plot_estimates(axes[1], labels, shades, differences, colour, shift, source)
+
+
+def _plot_estimates(
+    ax: Axes,
+    names: Sequence[str],
+    ones: Sequence[Estimate],
+    truths: Sequence[float | None],
+    colour: str,
+    shift: float,
+    label: str,
+) -> None:
+    """Points with 68 % (thick) and 95 % (thin) bars at whole numbers, limits as arrows, truths as crosses."""
+    for x, one in enumerate(ones):
+        if one.limit is None:
+            low, high = np.quantile(one.draws, [0.025, 0.975], method="nearest")
+            ax.plot([x + shift] * 2, [low, high], color=colour, linewidth=0.8)
+            ax.plot([x + shift] * 2, one.interval, color=colour, linewidth=2.2, solid_capstyle="butt")
+            ax.plot(x + shift, one.median, "o", color=colour, markersize=4, markeredgecolor="white", markeredgewidth=0.5)
+        elif one.limit.direction != "undetermined":
+            fainter = one.limit.direction == ">"
+            marker = r"$\uparrow$" if fainter else r"$\downarrow$"
+            ax.plot(x + shift, one.limit.value, marker=marker, color=colour, markersize=9)
+    marked = [(x + shift, t) for x, t in enumerate(truths) if t is not None]
+    if marked:
+        ax.plot(*zip(*marked, strict=True), "x", color="black", markersize=5, zorder=5, label=f"{label} truth")
+    ax.plot([], [], "o", color=colour, markersize=4, label=label)
+    ax.set_xticks(range(len(names)), names)
+    ax.set_xlim(-0.6, len(names) - 0.4)
+    if len(names) > 5:
+        ax.tick_params(axis="x", labelrotation=45)
+    ax.grid(axis="y", color="0.9", linewidth=0.5)
+    ax.set_axisbelow(True)

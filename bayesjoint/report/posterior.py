@@ -1,0 +1,376 @@
+"""`Posterior`: draws with everything that belongs to them, as numbers with error bars, tables, figures and a file.
+
+This is the only module that knows ArviZ.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesjoint.infer.goodness import Goodness, goodness, judge_fit, judge_images
+from bayesjoint.infer.verdict import Verdict, judge_convergence, judge_edges, judge_sampler
+from bayesjoint.report import images_plot, latex, plots, tables
+from bayesjoint.report.archive import describe_run, fit_record, pack_images, unpack_images
+from bayesjoint.report.estimates import Estimate, FluxEstimate
+from bayesjoint.report.photometry import ONE_SIGMA
+from bayesjoint.report.quantities import Layout, Quantity, find, flux_of, pick_source, quantities
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+    from matplotlib.figure import Figure
+
+    from bayesjoint.data.image_set import ImageSet
+    from bayesjoint.infer.draws import Draws
+
+_SLASH = "%2F"
+
+
+@cache
+def _arviz() -> Any:
+    """ArviZ, imported when first needed (it takes seconds) and without its notice of coming changes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        import arviz
+
+    return arviz
+
+
+def diagnose(draws: np.ndarray) -> tuple[float, float, float]:
+    """Rank-normalised split R-hat, bulk and tail effective sample size of draws (chains, draws).
+
+    A single chain is split in two, so that R-hat compares its halves. NaN for fewer than 8 draws, or for draws that do
+    not vary. (Vehtari et al. 2021, Bayesian Analysis 16, 667.)
+    """
+    draws = np.asarray(draws, dtype=float)
+    if draws.shape[1] < 8 or np.ptp(draws) == 0 or not np.isfinite(draws).all():
+        return (float("nan"),) * 3
+    if draws.shape[0] == 1:
+        half = draws.shape[1] // 2
+        draws = draws[:, : 2 * half].reshape(2, half)
+    arviz = _arviz()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        numbers = arviz.rhat(draws), arviz.ess(draws, method="bulk"), arviz.ess(draws, method="tail")
+    r_hat, bulk, tail = (float(number) for number in numbers)
+    return r_hat, bulk, tail
+
+
+class Posterior:
+    """Draws of a posterior, the images they explain, and how they were made.
+
+    Made by `bj.sample`, `Posterior.from_draws` or `Posterior.load`.
+
+    Attributes
+    ----------
+    idata : arviz.InferenceData
+        Groups posterior, sample_stats and constant_data (images, weights, PSFs, model pixels); attributes with versions,
+        command, seed, date and the fit.
+    """
+
+    def __init__(self, idata: Any, images: ImageSet | None = None):
+        self.idata = idata
+        if images is not None:
+            self.images = images
+
+    @classmethod
+    def from_draws(
+        cls,
+        draws: Draws,
+        images: ImageSet,
+        fit: Any = None,
+        provenance: Mapping[str, Any] | None = None,
+        model_images: Sequence[np.ndarray] | None = None,
+    ) -> Posterior:
+        """A posterior from a sampler's draws.
+
+        Parameters
+        ----------
+        draws : Draws
+        images : ImageSet
+        fit : MapFit, optional
+            The fit from which sampling started; kept with the posterior.
+        provenance : dict, optional
+            More attributes to keep, e.g. the command line.
+        model_images : sequence of array (ny, nx), optional
+            Model pixels of each image, nJy, at the best draw or fit; figures and the verdict on the images need them.
+        """
+        arviz = _arviz()
+        packed = pack_images(images, model_images)
+        idata = arviz.from_dict(
+            posterior=dict(draws.values),
+            sample_stats=dict(draws.stats),
+            constant_data={name: array for name, (_, array) in packed.items()},
+            coords={"band": list(images.bands), "image": list(images.names)},
+            dims={site: list(dims) for site, dims in draws.dims.items()}
+            | {name: list(dims) for name, (dims, _) in packed.items()},
+            save_warmup=False,
+        )
+        idata.attrs = describe_run(provenance) | {
+            "seed": int(draws.seed),
+            "warmup": int(draws.warmup),
+            "interrupted": int(draws.interrupted),
+            "seconds": json.dumps({key: float(value) for key, value in draws.seconds.items()}),
+            "step_size": json.dumps([float(step) for step in np.ravel(draws.step_size)]),
+            "bands": json.dumps(list(images.bands)),
+            "images": json.dumps(list(images.names)),
+            "map_fit": json.dumps(fit_record(fit)) if fit is not None else "",
+        }
+        return cls(idata, images)
+
+    @cached_property
+    def images(self) -> ImageSet:
+        """The images the posterior was made from; of a loaded posterior, rebuilt from the file."""
+        return unpack_images(self._constants, self.image_names)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The bands, in the images' order."""
+        return tuple(json.loads(self.idata.attrs["bands"]))
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """The images' names, in order."""
+        return tuple(json.loads(self.idata.attrs["images"]))
+
+    @property
+    def image_bands(self) -> tuple[str, ...]:
+        """The band of each image."""
+        return tuple(str(band) for band in self._constants["band_of_image"])
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources that have a flux."""
+        return tuple(dict.fromkeys(q.source for q in self.quantities if q.parameter == "flux"))
+
+    @cached_property
+    def _constants(self) -> dict[str, np.ndarray]:
+        return {str(name): array.values for name, array in self.idata.constant_data.data_vars.items()}
+
+    @property
+    def map_fit(self) -> dict[str, Any] | None:
+        """The fit that sampling started from, as plain numbers."""
+        text = self.idata.attrs.get("map_fit", "")
+        return json.loads(text) if text else None
+
+    def values(self, site: str) -> np.ndarray:
+        """Draws of one site of the program, (chains, draws, *shape).
+
+        Raises
+        ------
+        ValueError
+            For a site that is not there; names those that are.
+        """
+        sites = [str(name) for name in self.idata.posterior.data_vars]
+        if site not in sites:
+            raise ValueError(f"no site {site!r} in this posterior: there are {', '.join(sites)}")
+        return self.idata.posterior[site].values
+
+    @cached_property
+    def quantities(self) -> list[Quantity]:
+        """Every scalar of the posterior by its name, source, band and unit."""
+        sites = self.idata.posterior.data_vars
+        dims = {str(name): tuple(str(d) for d in site.dims[2:]) for name, site in sites.items()}
+        layout = Layout(dims, self.bands, self.image_names, self.image_bands)
+        return quantities({str(name): site.values for name, site in sites.items()}, layout)
+
+    def colour(self, a: str, b: str, source: str | None = None, probability: float = ONE_SIGMA) -> Estimate:
+        """Colour a - b in AB magnitudes from the joint draws, so that what both bands share cancels.
+
+        Parameters
+        ----------
+        a, b : str
+            Bands; or images' names where images of one band have fluxes of their own.
+        source : str, optional
+            Needed where there are several sources.
+        probability : float
+            Of the equal-tailed interval.
+
+        Returns
+        -------
+        Estimate
+            A limit where one of the bands is not detected.
+
+        Raises
+        ------
+        ValueError
+            For an unknown band or source, or twice the same band; names what there is.
+        """
+        if a == b:
+            raise ValueError(f"a colour needs two bands, got {a!r} twice: choose from {', '.join(self.bands)}")
+        source = pick_source(self.quantities, source)
+        fluxes = (flux_of(self.quantities, band, source) for band in (a, b))
+        return tables.colour_estimate(*fluxes, probability=probability)
+
+    def magnitude(self, band: str, source: str | None = None, probability: float = ONE_SIGMA) -> Estimate:
+        """Total AB magnitude in a band; a limit where the band is not detected. See `colour` for the arguments."""
+        flux = flux_of(self.quantities, band, pick_source(self.quantities, source))
+        return tables.magnitude_estimate(flux, probability)
+
+    def flux(
+        self, band: str | None = None, source: str | None = None, probability: float = ONE_SIGMA
+    ) -> Estimate | FluxEstimate:
+        """Total flux, nJy: of one band, or of all bands with their full covariance. See `colour` for the arguments."""
+        source = pick_source(self.quantities, source)
+        if band is not None:
+            return tables.estimate(flux_of(self.quantities, band, source), None, probability)
+        fluxes = tables.distinct_fluxes(self.quantities, source)
+        draws = np.stack([flux.draws for flux in fluxes], axis=-1)
+        return FluxEstimate(source, tuple(flux.image or flux.band for flux in fluxes), draws, probability)
+
+    def summary(self, probability: float = ONE_SIGMA) -> QTable:
+        """Every scalar with its error bar, R-hat and effective sample sizes; see `tables.summary_table`."""
+        return tables.summary_table(self.quantities, diagnose, probability)
+
+    def colours(self, probability: float = ONE_SIGMA) -> QTable:
+        """Colours of every pair of bands; see `tables.colours_table`."""
+        return tables.colours_table(self.quantities, probability)
+
+    def to_table(self, probability: float = ONE_SIGMA) -> QTable:
+        """One row per source and band, with astropy units, to stack over galaxies; see `tables.catalogue`."""
+        return tables.catalogue(self.quantities, probability)
+
+    def to_latex(self, probability: float = ONE_SIGMA, sky: bool = False) -> str:
+        """A paper's table; see `latex.to_latex`."""
+        return latex.to_latex(self.quantities, probability, sky)
+
+    def model_images(self) -> list[np.ndarray]:
+        """Model pixels (ny, nx) of each image, nJy.
+
+        Raises
+        ------
+        ValueError
+            If the posterior was made without them.
+        """
+        names = [f"model_{i}" for i in range(len(self.image_names))]
+        if any(name not in self._constants for name in names):
+            raise ValueError(
+                "this posterior holds no model pixels: make it with Posterior.from_draws(..., model_images=[...]), "
+                "one array per image"
+            )
+        return [self._constants[name] for name in names]
+
+    def goodness(self) -> list[Goodness]:
+        """chi2 and residual correlation of each image against the stored model; empty without model pixels."""
+        if "model_0" not in self._constants:
+            return []
+        pixels = ([self._constants[f"{kind}_{i}"] for kind in ("data", "model", "invvar")] for i in range(len(self.image_names)))
+        return [goodness(name, *arrays) for name, arrays in zip(self.image_names, pixels, strict=True)]
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether to trust this posterior, and what to do about it, in plain words."""
+        stats = {str(name): array.values for name, array in self.idata.sample_stats.data_vars.items()}
+        numbers = {q.label: diagnose(q.draws) for q in self.quantities if q.parameter != "mag"}
+        chains = self.idata.posterior.sizes["chain"]
+        findings = judge_convergence(*({k: v[i] for k, v in numbers.items()} for i in range(3)), chains=chains)
+        diverging = stats.get("diverging", np.zeros((chains, self.idata.posterior.sizes["draw"]), dtype=bool))
+        interrupted = bool(self.idata.attrs.get("interrupted", 0))
+        findings += judge_sampler(diverging, stats.get("energy"), stats.get("n_steps"), interrupted=interrupted)
+        indices, ratios = ({q.label: q.draws for q in self.quantities if q.source and q.parameter == p} for p in ("n", "q"))
+        findings += judge_edges(indices, ratios)
+        findings += judge_images(self.goodness())
+        if (fit := self.map_fit) is not None and not fit.get("converged", True):
+            findings += judge_fit(False, str(fit.get("reason") or ""), advice=fit.get("advice") or ())
+        return Verdict.from_findings(findings, "the posterior")
+
+    def plot_images(self, **options: Any) -> Figure:
+        """Data, model and normalised residual of each image; see `images_plot.plot_images`."""
+        return images_plot.plot_images(self.images, self.model_images(), **options)
+
+    def plot_corner(self, **options: Any) -> Figure:
+        """Joint distributions of structure and magnitudes; see `plots.plot_corner`."""
+        return plots.plot_corner(self.quantities, **options)
+
+    def plot_trace(self, **options: Any) -> Figure:
+        """Chains and marginals; see `plots.plot_trace`."""
+        return plots.plot_trace(self.quantities, diagnose, **options)
+
+    def plot_colours(self, **options: Any) -> Figure:
+        """Magnitudes and colours of each source; see `plots.plot_colours`."""
+        return plots.plot_colours(self.quantities, **options)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write everything as netCDF.
+
+        The file is written under a temporary name in the same folder, then renamed: an interrupted or failed write leaves
+        no half file, and an old file of that name as it was.
+        """
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"the folder {str(path.parent)!r} does not exist: make it, or choose another path")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        try:
+            _renamed(self.idata, "/", _SLASH).to_netcdf(temporary, engine="h5netcdf")
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Posterior:
+        """Read what `save` wrote; images and figures come with it."""
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {str(path)!r}: give the path of a posterior written by Posterior.save")
+        try:
+            with _arviz().rc_context({"data.load": "eager"}):
+                idata = _arviz().from_netcdf(str(path), engine="h5netcdf")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{str(path)!r} is not a netCDF file of a posterior ({error})") from None
+        if "constant_data" not in idata.groups() or "bands" not in idata.attrs:
+            raise ValueError(f"{str(path)!r} was not written by Posterior.save: it lacks the images and their bands")
+        return cls(_renamed(idata, _SLASH, "/"))
+
+    def __repr__(self) -> str:
+        sizes = self.idata.posterior.sizes
+        lines = [f"Posterior of {sizes['chain']} chains x {sizes['draw']} draws, {len(self.image_names)} images"]
+        lines[0] += f" in {', '.join(self.bands)}"
+        for source in self.sources:
+            fluxes = tables.distinct_fluxes(self.quantities, source)
+            lines += [f"  {source}: " + "; ".join(self._brief(flux) for flux in fluxes)]
+        return "\n".join([*lines, f"  {self.verdict.headline}"])
+
+    def _brief(self, flux: Quantity) -> str:
+        one = tables.magnitude_estimate(flux)
+        band = flux.image or flux.band
+        if one.limit is not None:
+            return f"{band} > {one.limit.value:.2f}"
+        return f"{band} {one.median:.3f} +- {one.sd:.3f}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>{self.verdict._repr_html_()}"
+
+    def find(self, parameter: str, source: str | None = None, band: str | None = None) -> list[Quantity]:
+        """The scalars of one parameter of a source, in one band when given."""
+        return find(self.quantities, parameter, pick_source(self.quantities, source), band)
+
+
+def _renamed(idata: Any, old: str, new: str) -> Any:
+    """A copy whose variables and axes have `new` for `old` in their names (netCDF has no place for a slash)."""
+    groups = {}
+    for group in idata.groups():
+        dataset = idata[group]
+        names = [*dataset.variables, *(d for d in dataset.dims if d not in dataset.variables)]
+        groups[group] = dataset.rename({name: str(name).replace(old, new) for name in names if old in str(name)})
+    copy = _arviz().InferenceData(**groups)
+    copy.attrs = dict(idata.attrs)
+    return copy
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

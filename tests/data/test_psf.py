@@ -1,0 +1,140 @@
+"""Transfer functions against GalSim, folded orders against direct sampling, and bad stamps."""
+
+import warnings
+
+import galsim
+import numpy as np
+import pytest
+
+from bayesjoint.data.psf import PSF, folded_transfer, fwhm_arcsec, gaussian_psf, moffat_psf
+
+FINE = galsim.GSParams(
+    folding_threshold=1e-4, maxk_threshold=1e-6, kvalue_accuracy=1e-8, maximum_fft_size=16384
+)
+
+
+def grid(shape):
+    return 2 * np.pi * np.fft.rfftfreq(shape[1])[None, :], 2 * np.pi * np.fft.fftfreq(shape[0])[:, None]
+
+
+def point_source(psf, shape, scale, place=(0.0, 0.0)):
+    """Pixels of a unit point source at pixel `place` from the middle of the lattice, all orders folded in."""
+    transfer, orders = folded_transfer(psf, shape, np.diag([-1 / scale, 1 / scale]))
+    kx, ky = grid(shape)
+    x, y = shape[1] // 2 + place[0], shape[0] // 2 + place[1]
+    spectrum = sum(
+        t * np.exp(-1j * ((kx + 2 * np.pi * jx) * x + (ky + 2 * np.pi * jy) * y))
+        for t, (jx, jy) in zip(transfer, orders, strict=True)
+    )
+    return np.fft.irfft2(spectrum, s=shape)
+
+
+@pytest.mark.parametrize(
+    "psf, peer",
+    [
+        (gaussian_psf(1.1), galsim.Gaussian(fwhm=1.1, gsparams=FINE)),
+        (moffat_psf(0.9, 3.5), galsim.Moffat(beta=3.5, fwhm=0.9, gsparams=FINE)),
+        (moffat_psf(1.3, 1.7), galsim.Moffat(beta=1.7, fwhm=1.3, gsparams=FINE)),
+    ],
+    ids=["gaussian", "moffat", "moffat-wings"],
+)
+def test_transfer_is_galsims_kvalue_with_its_pixel(psf, peer):
+    scale = 0.3
+    kx, ky = grid((24, 31))
+    transfer = psf.transfer(kx, ky, np.diag([-1 / scale, 1 / scale]))
+    pixel = galsim.Pixel(scale, gsparams=FINE)
+    for i, j in [(0, 0), (1, 0), (0, 3), (5, 7), (20, 2), (12, 15)]:
+        k = kx[0, j] / scale, ky[i, 0] / scale
+        expected = (peer.kValue(*k) * pixel.kValue(*k)).real
+        assert transfer[i, j] == pytest.approx(expected, abs=2e-6)
+
+
+@pytest.mark.parametrize("fwhm_px", [1.5, 2.0, 4.3])
+def test_point_source_is_galsims_even_when_undersampled(fwhm_px):
+    scale, shape, place = 0.5, (48, 45), (0.3, -0.2)
+    pixels = point_source(gaussian_psf(fwhm_px * scale), shape, scale, place)
+    peer = galsim.Gaussian(fwhm=fwhm_px * scale, gsparams=FINE).drawImage(
+        nx=45, ny=48, scale=scale, offset=(place[0], place[1] + 0.5), dtype=float
+    )
+    assert np.abs(pixels - peer.array).max() < 2e-6 * peer.array.max()
+
+
+@pytest.mark.parametrize("oversampling", [1, 2, 3])
+@pytest.mark.parametrize("includes_pixel", [True, False])
+def test_stamps_of_a_moffat_give_its_pixels(oversampling, includes_pixel):
+    scale, shape, place = 0.3, (60, 60), (0.4, 0.1)
+    peer = galsim.Convolve([galsim.Gaussian(fwhm=1.2), galsim.Gaussian(fwhm=0.4)])
+    sampled = galsim.Convolve([peer, galsim.Pixel(scale)]) if includes_pixel else peer
+    n = 41 * oversampling
+    stamp = sampled.drawImage(nx=n, ny=n, scale=scale / oversampling, method="no_pixel", dtype=float).array
+    psf = PSF(stamp / stamp.sum(), oversampling=oversampling, includes_pixel=includes_pixel)
+    pixels = point_source(psf, shape, scale, place)
+    expected = peer.drawImage(
+        nx=60, ny=60, scale=scale, offset=(place[0] + 0.5, place[1] + 0.5), dtype=float
+    ).array
+    assert np.abs(pixels - expected).max() < 2e-4 * expected.max()
+
+
+def test_even_stamps_are_centred_between_pixels():
+    peer = galsim.Gaussian(fwhm=1.3)
+    shape, scale = (50, 50), 0.3
+    images = []
+    for n in (30, 31):
+        stamp = peer.drawImage(nx=n, ny=n, scale=scale, dtype=float).array
+        images.append(point_source(PSF(stamp / stamp.sum()), shape, scale))
+    assert np.abs(images[0] - images[1]).max() < 1e-5 * images[1].max()
+
+
+@pytest.mark.parametrize("fwhm_px", [2.6, 4.3, 9.0])
+def test_fwhm_of_stamps(fwhm_px):
+    stamp = (
+        galsim.Gaussian(fwhm=fwhm_px).drawImage(nx=51, ny=51, scale=1.0, method="no_pixel", dtype=float).array
+    )
+    psf = PSF(stamp / stamp.sum())
+    assert psf.fwhm_pixels == pytest.approx(fwhm_px, rel=0.02)
+    assert fwhm_arcsec(psf, 0.5) == pytest.approx(0.5 * fwhm_px, rel=0.02)
+    assert fwhm_arcsec(gaussian_psf(1.5), 0.5) == 1.5
+
+
+def test_zero_frequency_carries_all_flux():
+    for psf in (gaussian_psf(2.0), moffat_psf(2.0, 2.5), PSF(np.ones((3, 5)) / 15)):
+        transfer, orders = folded_transfer(psf, (32, 32), np.eye(2))
+        assert orders[0] == (0, 0)
+        assert transfer[0, 0, 0] == pytest.approx(1.0, abs=1e-12)
+
+
+def test_turned_images_see_a_round_psf_unchanged():
+    turn = np.array([[0.6, 0.8], [-0.8, 0.6]]) / 0.3
+    kx, ky = grid((20, 20))
+    psf = moffat_psf(1.0, 3.0)
+    np.testing.assert_allclose(psf.transfer(kx, ky, turn), psf.transfer(kx, ky, np.eye(2) / 0.3), rtol=1e-10)
+
+
+def test_bad_stamps_are_refused_in_words():
+    with pytest.raises(ValueError, match="1 NaN or infinite"):
+        PSF([[0.0, np.nan], [1.0, 0.0]])
+    with pytest.raises(ValueError, match="must be positive"):
+        PSF(-np.ones((3, 3)))
+    with pytest.raises(ValueError, match="two dimensions"):
+        PSF(np.ones(5))
+    with pytest.raises(ValueError, match="whole number"):
+        PSF(np.ones((5, 5)) / 25, oversampling=1.5)
+    with pytest.raises(ValueError, match="beta > 1"):
+        moffat_psf(1.0, 0.9)
+    for fwhm in (-1.0, np.nan, "1.1"):
+        with pytest.raises((ValueError, TypeError), match="must be a positive number"):
+            gaussian_psf(fwhm)
+
+
+def test_stamps_are_normalised_and_warned_about():
+    wide = np.exp(-0.5 * (np.arange(-10, 11) / 3.0) ** 2)
+    with pytest.warns(UserWarning, match="was normalised"):
+        psf = PSF(np.outer(wide, wide))
+    assert psf.stamp.sum() == pytest.approx(1.0)
+    sharp = np.zeros((5, 5))
+    sharp[2, 2] = 1.0
+    with pytest.warns(UserWarning, match="not oversampled"):
+        PSF(sharp)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PSF(np.outer(wide, wide) / wide.sum() ** 2)
