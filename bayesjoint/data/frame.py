@@ -18,6 +18,7 @@ from astropy.wcs import WCS
 ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
 DEGREE = 5
 _POWERS = np.array([(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)])
+_EAST, _NORTH = _POWERS.T
 
 
 @dataclass(frozen=True)
@@ -86,20 +87,28 @@ class PixelMap:
     origin: np.ndarray
     scale: np.ndarray
 
-    def __call__(self, centre) -> jax.Array:
-        """Pixel position (2,) of the sky offset `centre` (2,)."""
-        u = (centre - self.origin) / self.scale
-        powers = jnp.stack([jnp.ones_like(u)] + [u] * DEGREE).cumprod(axis=0)
-        return jnp.asarray(self.coefficients) @ (powers[_POWERS[:, 0], 0] * powers[_POWERS[:, 1], 1])
-
     def pixel(self, centre: np.ndarray) -> np.ndarray:
         """The same as calling the map, in numpy: for work outside compiled programs."""
         u = (np.asarray(centre, dtype=float) - self.origin) / self.scale
         return self.coefficients @ (u[0] ** _POWERS[:, 0] * u[1] ** _POWERS[:, 1])
 
     def linearise(self, centre) -> tuple[jax.Array, jax.Array]:
-        """Pixel position (2,) of `centre`, and the Jacobian (2, 2) d(x, y)/d(east, north) there, pixels per arcsec."""
-        return self(centre), jax.jacfwd(self)(centre)
+        """Pixel position (2,) of `centre`, and there d(x, y)/d(east, north) (2, 2), pixels per arcsec."""
+        u = (centre - self.origin) / self.scale
+        powers = jnp.cumprod(
+            jnp.concatenate([jnp.ones((1, 2), u.dtype), jnp.broadcast_to(u, (DEGREE, 2))]), axis=0
+        )
+        slopes = jnp.arange(DEGREE + 1, dtype=u.dtype)[:, None] * jnp.roll(powers, 1, axis=0)
+        along, across, d_along, d_across = (
+            powers[_EAST, 0],
+            powers[_NORTH, 1],
+            slopes[_EAST, 0],
+            slopes[_NORTH, 1],
+        )
+        basis = jnp.stack([along * across, d_along * across, along * d_across], axis=1)
+        basis = basis / jnp.stack([jnp.ones_like(self.scale), self.scale, self.scale])
+        mapped = jnp.matmul(self.coefficients, basis, precision="highest")
+        return mapped[:, 0], mapped[:, 1:]
 
 
 def fit_pixel_map(wcs: WCS, shape: tuple[int, int], frame: TangentFrame, tolerance: float = 1e-3) -> PixelMap:

@@ -201,7 +201,7 @@ def _same_shape(array, shape: tuple[int, int], what: str, label: str) -> np.ndar
 
 
 def _number(value, what: str, label: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(float(value)):
         raise TypeError(f"{label}: {what} must be a finite number, got {value!r}")
     return float(value)
 
@@ -223,7 +223,8 @@ def _weights(invvar: np.ndarray, used: np.ndarray, label: str) -> np.ndarray:
         wrong = ~np.isfinite(invvar) | (invvar < 0)
     if wrong.any():
         warnings.warn(
-            f"{label}: {wrong.sum()} pixels have NaN, infinite or negative inverse variance; they get no weight",
+            f"{label}: {wrong.sum()} pixels have NaN, infinite or negative inverse variance; "
+            "they get no weight",
             stacklevel=4,
         )
     invvar = np.where(used & ~wrong, invvar, 0.0)
@@ -242,7 +243,7 @@ def _estimate(data: np.ndarray, used: np.ndarray, label: str) -> np.ndarray:
 
 
 def _jacobian(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
-    """d(x, y)/d(east, north) in pixels per arcsec at the image's centre, by central differences of the WCS."""
+    """d(x, y)/d(east, north) in pixels per arcsec at the image's centre, by differences of the WCS."""
     ny, nx = shape
     x0, y0 = (nx - 1) / 2, (ny - 1) / 2
     local = image_centre(wcs, shape)
@@ -254,7 +255,7 @@ def _jacobian(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _fft_shape(shape: tuple[int, int], half_width: float) -> tuple[int, int]:
-    """Padded size: room for half a PSF in steps of 16 pixels, so that images of one size share one lattice."""
+    """Padded size: room for half a PSF in steps of 16 pixels, so that images of a size share a lattice."""
     pad = int(np.clip(_PAD_STEP * np.ceil(half_width / _PAD_STEP), _PAD_STEP, _MAX_PAD))
-    ny, nx = (next_fast_len(int(n) + pad, real=True) for n in shape)
-    return ny, nx
+    sizes: list[Any] = [next_fast_len(int(n) + pad, real=True) for n in shape]
+    return sizes[0], sizes[1]

@@ -1,4 +1,4 @@
-"""A sequence of images on one sky frame, stacked by size so that one compiled program renders all of one size."""
+"""A sequence of images on one sky frame, stacked so that one compiled program renders all of a size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from astropy.coordinates import SkyCoord
 
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import Image
-from bayesjoint.data.moments import StartingValues, starting_values
+from bayesjoint.data.moments import StartingValues, position_degrees, starting_values
 
 
 @jax.tree_util.register_pytree_node_class
@@ -54,7 +54,7 @@ class ImageSet(Sequence[Image]):
             if not isinstance(image, Image):
                 raise TypeError(f"an ImageSet holds bj.Image objects, got {type(image).__name__}")
         if isinstance(frame, SkyCoord):
-            frame = TangentFrame(float(frame.icrs.ra.deg), float(frame.icrs.dec.deg))
+            frame = TangentFrame(*position_degrees(frame))
         self.frame = frame or images[0].frame
         _check_names(images)
         self.originals = tuple(image.with_frame(self.frame) for image in images)
@@ -117,20 +117,20 @@ def _check_names(images: list[Image]) -> None:
 
 
 def _check_overlap(images: Sequence[Image]) -> None:
-    """Each image must reach the common sky: the distance between centres is under the sum of half-diagonals."""
+    """Each image must reach the first: the distance between centres is under the sum of half-diagonals."""
     first = images[0]
     for other in images[1:]:
         reach = sum(0.5 * np.hypot(*image.shape) * image.pixel_scale for image in (first, other))
         distance = float(np.hypot(*(other.centre - first.centre)))
         if not distance < reach:
             raise ValueError(
-                f'images {first.name!r} and {other.name!r} do not overlap on the sky (centres {distance:.0f}" apart): '
-                "give images of one piece of sky, or check their WCS"
+                f"images {first.name!r} and {other.name!r} do not overlap on the sky "
+                f"(centres {distance:.0f} arcsec apart): give images of one piece of sky, or check their WCS"
             )
 
 
 def _members(images: Sequence[Image]) -> tuple[tuple[int, ...], ...]:
-    """Indices of the images that can be stacked: one lattice, one set of folded orders, one kind of transfer."""
+    """Indices of the images that can be stacked: of one lattice, set of orders and kind of transfer."""
     groups: dict[tuple, list[int]] = {}
     for i, image in enumerate(images):
         key = (image.fft_shape, image.orders, image.transfer.dtype, image.time is None)

@@ -77,7 +77,7 @@ def describe(image: Image) -> dict[str, Any]:
 
 
 def _depth(noise: float, fwhm: float, pixel_scale: float) -> float:
-    """AB magnitude of five times the noise of the PSF's noise-equivalent area (of a Gaussian: 4 pi sigma^2)."""
+    """AB magnitude of 5 times the noise of the PSF's noise-equivalent area (a Gaussian's: 4 pi sigma^2)."""
     pixels = max(1.0, 4 * np.pi * (fwhm / 2.3548 / pixel_scale) ** 2)
     return float(AB_ZEROPOINT_NJY - 2.5 * np.log10(5 * noise * np.sqrt(pixels)))
 

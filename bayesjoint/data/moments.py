@@ -10,17 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from astropy.coordinates import SkyCoord
-from scipy import ndimage, optimize
+from scipy import ndimage
 
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.noise import background
 from bayesjoint.data.psf import FWHM_PER_SIGMA, PSF, fwhm_arcsec
+from bayesjoint.data.shapes import (
+    adaptive_moments,
+    ellipticity,
+    half_light_radius,
+    mixture_pixels,
+    sky_ellipse,
+    symmetrise,
+)
 
 if TYPE_CHECKING:
     from bayesjoint.data.image import Image
@@ -36,7 +44,6 @@ _FIELDS = [
     "sky_scatter",
     "seeing",
 ]
-_MAX_ETA = 2.0
 _DETECTED = 5.0
 _CONSPICUOUS = 3.0
 _SKY_SYSTEMATIC = 0.3  # of the pixel rms: wings of sources below the noise
@@ -162,12 +169,14 @@ def _guess(images: Sequence[Image], frame: TangentFrame, position) -> tuple[np.n
     return guess, reach, 4 * reach
 
 
-def position_degrees(position) -> tuple[float, float]:
+def position_degrees(position: Any) -> tuple[float, float]:
     """Right ascension and declination in degrees of a SkyCoord or a pair of numbers."""
     if isinstance(position, SkyCoord) and position.isscalar:
-        return float(position.icrs.ra.deg), float(position.icrs.dec.deg)
+        sky: Any = position.icrs
+        return float(sky.ra.deg), float(sky.dec.deg)
     try:
-        ra, dec = (float(value) for value in position)
+        pair: Any = position
+        ra, dec = map(float, pair)
     except (TypeError, ValueError):
         ra = dec = np.nan
     if not (np.isfinite(ra) and -90 <= dec <= 90):
@@ -214,7 +223,7 @@ def _sky(image: Image) -> _Sky:
 
 
 def _find(image: Image, sky: _Sky, guess: np.ndarray, reach: float, limit: float) -> _Candidate:
-    """The most conspicuous source near the guess: where log S/N, falling off with distance, is largest; then uphill."""
+    """The most conspicuous source near the guess: the largest log S/N x closeness, and from there uphill."""
     snr = _signal_to_noise(image, sky)
     distance = _distance(image, guess)
     near = np.where(distance <= limit, 1 / (1 + (distance / reach) ** 2), 0.0)
@@ -254,147 +263,28 @@ def _measure(
     """Sky offset of the centre, effective radius (arcsec) and ellipticity vector of the source at a pixel."""
     light = np.where(image.invvar > 0, image.data - sky.level, 0.0)
     used = image.invvar > 0
-    centre, _ = _adaptive_moments(light, pixel, sky.sigma, steps=8, fixed=True)
-    for _ in range(2):
-        about, symmetric = centre, _symmetrise(light, centre, sky.rms, used)
-        centre, covariance = _adaptive_moments(symmetric, about, sky.sigma)
-        if np.hypot(*(centre - about)) < 0.2 * sky.sigma:
-            break
-    radius = _half_light_radius(symmetric, centre, covariance, sky.rms)
+    centre, _ = adaptive_moments(light, pixel, sky.sigma, steps=8, fixed=True)
+    symmetric = symmetrise(light, centre, sky.rms, used)
+    peak, (centre, covariance) = centre, adaptive_moments(symmetric, centre, sky.sigma)
+    if np.hypot(*(centre - peak)) > 0.2 * sky.sigma:
+        symmetric = symmetrise(light, centre, sky.rms, used)
+        centre, covariance = adaptive_moments(symmetric, centre, sky.sigma)
+    radius = half_light_radius(symmetric, centre, covariance, sky.rms)
     intrinsic = covariance - sky.sigma**2 * np.eye(2)
     to_sky = np.linalg.inv(image.jacobian)
-    shape = _ellipticity(to_sky @ intrinsic @ to_sky.T, floor=(0.15 * sky.sigma * image.pixel_scale) ** 2)
+    shape = ellipticity(to_sky @ intrinsic @ to_sky.T, floor=(0.15 * sky.sigma * image.pixel_scale) ** 2)
     corrected = np.sqrt(max(radius**2 - (1.18 * sky.sigma) ** 2, (0.25 * sky.sigma) ** 2))
     return _offset(image, centre, frame), corrected * image.pixel_scale, shape
-
-
-def _adaptive_moments(
-    light: np.ndarray, centre: np.ndarray, sigma: float, steps: int = 40, fixed: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and covariance (x, y) of the elliptical Gaussian that matches the light best, by fixed-point
-    steps.
-
-    The weight is that Gaussian itself, so neighbours and noise far out do not matter (Bernstein & Jarvis
-    2002); `fixed` keeps it round, of twice the PSF's area, and moves the centre only.
-    """
-    ny, nx = light.shape
-    start, covariance = centre, 2.0 * sigma**2 * np.eye(2)
-    for _ in range(steps):
-        reach = 4.5 * np.sqrt(np.diag(covariance)) + 1
-        x0, y0 = np.maximum(np.floor(centre - reach), 0).astype(int)
-        x1, y1 = np.minimum(np.ceil(centre + reach), [nx - 1, ny - 1]).astype(int)
-        dx, dy = np.arange(x0, x1 + 1) - centre[0], (np.arange(y0, y1 + 1) - centre[1])[:, None]
-        (a, b), (_, d) = np.linalg.inv(covariance)
-        weighted = light[y0 : y1 + 1, x0 : x1 + 1] * np.exp(-0.5 * (a * dx**2 + 2 * b * dx * dy + d * dy**2))
-        total = weighted.sum()
-        if not total > 0:
-            break
-        shift = np.array([(weighted * dx).sum(), (weighted * dy).sum()]) / total
-        xx, xy, yy = (2 * (weighted * p).sum() / total for p in (dx * dx, dx * dy, dy * dy))
-        new = (
-            covariance if fixed else _bounded(np.array([[xx, xy], [xy, yy]]), 0.5 * sigma, 0.5 * max(nx, ny))
-        )
-        moved = np.abs(new - covariance).max() < 1e-4 * new.max() and np.abs(shift).max() < 1e-3
-        centre, covariance = centre + 2 * np.clip(shift, -1, 1), new
-        if moved:
-            break
-    if np.hypot(*(centre - start)) > 3 * np.sqrt(covariance.max()) or not _inside(centre, light.shape):
-        return start, covariance
-    return centre, covariance
-
-
-def _inside(pixel: np.ndarray, shape: tuple[int, int]) -> bool:
-    return bool(np.all(pixel > -0.5) and np.all(pixel < np.array(shape[::-1]) - 0.5))
-
-
-def _bounded(covariance: np.ndarray, low: float, high: float) -> np.ndarray:
-    """A covariance with its axes kept between two lengths."""
-    values, axes = np.linalg.eigh(covariance)
-    return (axes * np.clip(values, low**2, high**2)) @ axes.T
-
-
-def _symmetrise(light: np.ndarray, centre: np.ndarray, rms: float, used: np.ndarray) -> np.ndarray:
-    """The light with each pixel cut to its opposite one where it stands out by over 4 sigma and a tenth."""
-    ny, nx = light.shape
-    x, y = 2 * centre[0] - np.arange(nx), 2 * centre[1] - np.arange(ny)
-    grid = np.meshgrid(y, x, indexing="ij")
-    opposite = ndimage.map_coordinates(light, grid, order=1, mode="constant", cval=np.nan)
-    known = ndimage.map_coordinates(used.astype(float), grid, order=1, mode="constant", cval=0.0) > 0.99
-    intruder = known & (light > 1.2 * np.maximum(opposite, 0) + 4 * rms)
-    filled = np.where(intruder, opposite, light)
-    return np.where(used, filled, np.where(known, opposite, 0.0))
-
-
-def _half_light_radius(light: np.ndarray, centre: np.ndarray, covariance: np.ndarray, rms: float) -> float:
-    """Semi-major half-light radius in pixels, from the curve of growth in the ellipses of `covariance`.
-
-    Growth ends at the first ring whose mean is under its standard error.
-    """
-    ny, nx = light.shape
-    dx, dy = np.arange(nx) - centre[0], (np.arange(ny) - centre[1])[:, None]
-    (a, b), (_, d) = np.linalg.inv(covariance) * np.linalg.eigvalsh(covariance)[1]
-    radius = np.sqrt(a * dx**2 + 2 * b * dx * dy + d * dy**2).ravel()
-    width = max(1.0, 0.25 * np.sqrt(np.linalg.eigvalsh(covariance)[1]))
-    ring = (radius / width).astype(int)
-    sums, counts = np.bincount(ring, light.ravel()), np.bincount(ring)
-    faint = sums < rms * np.sqrt(np.maximum(counts, 1))
-    faint[: int(np.sqrt(np.linalg.eigvalsh(covariance)[1]) / width) + 1] = False
-    end = int(np.argmax(faint)) if faint.any() else faint.size
-    growth = np.concatenate([[0.0], np.cumsum(sums[:end])])
-    edges = width * np.arange(growth.size)
-    growth = np.maximum.accumulate(growth)
-    if not growth[-1] > 0:
-        return float(np.sqrt(np.linalg.eigvalsh(covariance)[1]))
-    return float(np.sqrt(np.interp(0.5 * growth[-1], growth, edges**2)))
-
-
-def _ellipticity(covariance: np.ndarray, floor: float) -> np.ndarray:
-    """Ellipticity vector of a covariance in (east, north)."""
-    (ee, en), (_, nn) = covariance
-    values = np.maximum(np.linalg.eigvalsh(covariance), floor)
-    eta = min(0.5 * np.log(values[1] / values[0]), _MAX_ETA)
-    angle = np.arctan2(2 * en, nn - ee)
-    return eta * np.array([np.cos(angle), np.sin(angle)])
-
-
-@cache
-def _mixture(n: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and variances (in Re^2) of circular Gaussians whose sum is close to a Sersic profile of unit flux."""
-    b = 2 * n - 1 / 3
-    radius = np.geomspace(0.02, 6, 200)
-    variances = np.geomspace(0.03, 3.0, 9) ** 2
-    profile = np.exp(-b * (radius ** (1 / n) - 1))
-    basis = np.exp(-0.5 * radius[:, None] ** 2 / variances) / (2 * np.pi * variances)
-    weights, _ = optimize.nnls(basis * radius[:, None], profile * radius)
-    return weights / weights.sum(), variances
-
-
-def _template(image: Image, sky: _Sky, centre: np.ndarray, radius: float, shape: np.ndarray) -> np.ndarray:
-    """Pixels (ny, nx) of a source of unit flux with a given radius (arcsec) and ellipticity vector."""
-    eta, pa = np.hypot(*shape), 0.5 * np.arctan2(shape[1], shape[0])
-    major, minor = np.array([np.sin(pa), np.cos(pa)]), np.array([np.cos(pa), -np.sin(pa)])
-    ellipse = radius**2 * (np.outer(major, major) + np.exp(-2 * eta) * np.outer(minor, minor))
-    ellipse = image.jacobian @ ellipse @ image.jacobian.T
-    ny, nx = image.shape
-    x0, y0 = _pixel(image, centre)
-    dx, dy = np.arange(nx) - x0, (np.arange(ny) - y0)[:, None]
-    model = np.zeros(image.shape)
-    for weight, variance in zip(*_mixture(), strict=True):
-        if weight > 0:
-            covariance = variance * ellipse + sky.sigma**2 * np.eye(2)
-            (a, b), (_, d) = np.linalg.inv(covariance)
-            exponent = -0.5 * (a * dx**2 + 2 * b * dx * dy + d * dy**2)
-            model += weight * np.exp(exponent) / (2 * np.pi * np.sqrt(np.linalg.det(covariance)))
-    return model
 
 
 def _flux(
     image: Image, sky: _Sky, centre: np.ndarray, radius: float, shape: np.ndarray
 ) -> tuple[float, float]:
     """Flux of the source and its error on one image (nJy): the template's amplitude, neighbours left out."""
-    template = _template(image, sky, centre, radius, shape)
+    ellipse = image.jacobian @ sky_ellipse(radius, shape) @ image.jacobian.T
+    template = mixture_pixels(image.shape, _pixel(image, centre), ellipse, sky.sigma)
     light, weight = image.data - sky.level, image.invvar.copy()
-    flux = 0.0
+    flux, power = 0.0, 0.0
     for _ in range(2):
         power = (weight * template**2).sum()
         if not power > 1e-12 * (image.invvar.max() * (template**2).sum() + 1e-300):

@@ -76,7 +76,8 @@ def background(data: np.ndarray, used: np.ndarray) -> tuple[float, float, int]:
     used = (np.asarray(used) > 0) & np.isfinite(data)
     if used.sum() < _MIN_BLANK:
         raise ValueError(
-            f"the background needs at least {_MIN_BLANK} used pixels, got {used.sum()}: give invvar=, or mask less"
+            f"the background needs at least {_MIN_BLANK} used pixels, got {used.sum()}: "
+            "give invvar=, or mask less"
         )
     data = np.where(used, data, 0.0)
     blank, level, rms = _blank_pixels(data, used)
@@ -112,7 +113,7 @@ def _clipped_moments(values: np.ndarray) -> tuple[float, float]:
 
 
 def _shortest_half(values: np.ndarray) -> tuple[float, float]:
-    """Centre and Gaussian sigma of the shortest interval that holds half the values: sources hardly reach it."""
+    """Centre and Gaussian sigma of the shortest interval that holds half the values, free of most sources."""
     values = np.sort(values[:: max(1, values.size // 20_000)])
     half = values.size // 2 + 1
     widths = values[half - 1 :] - values[: values.size - half + 1]
@@ -152,7 +153,7 @@ def _difference_map(data: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def _all_good(good: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    return np.lib.stride_tricks.sliding_window_view(good, kernel.size, axis=0).all(axis=-1)
+    return np.lib.stride_tricks.sliding_window_view(good, kernel.size, axis=0).min(axis=-1)
 
 
 def _difference(data: np.ndarray, good: np.ndarray, kernel: np.ndarray, lag: int) -> np.ndarray:

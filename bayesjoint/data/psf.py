@@ -7,8 +7,10 @@ pixels per arcsec.
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -30,8 +32,8 @@ def _sky_frequency(kx, ky, jacobian) -> np.ndarray:
     return np.hypot(east, north)
 
 
-def _positive(value: float, name: str) -> float:
-    if isinstance(value, str) or not np.isscalar(value) or not np.isfinite(value) or value <= 0:
+def _positive(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < np.inf:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
     return float(value)
 
@@ -156,7 +158,8 @@ class PSF:
         if self.oversampling == 1 and self.fwhm_pixels < UNDERSAMPLED_FWHM:
             warnings.warn(
                 f"the PSF stamp has a FWHM of {self.fwhm_pixels:.2f} pixels and is not oversampled: its "
-                "aliasing limits the model's accuracy to about 1e-3 of the peak; give an oversampled or analytic PSF",
+                "aliasing limits the model's accuracy to about 1e-3 of the peak; give an oversampled or "
+                "analytic PSF",
                 stacklevel=2,
             )
 
@@ -176,8 +179,7 @@ class PSF:
         return 2 * np.sqrt(np.sum(fine > fine.max() / 2) / np.pi) / 5 / self.oversampling
 
     def transfer(self, kx, ky, jacobian) -> np.ndarray:
-        """Effective transfer function (complex) at the outer grid of pixel frequencies kx (1, nx), ky (ny,
-        1).
+        """Effective transfer function (complex) on the grid of pixel frequencies kx (1, nx), ky (ny, 1).
 
         The stamp's discrete-time Fourier transform, cut at the stamp's own Nyquist frequency.
         """

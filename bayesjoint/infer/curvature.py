@@ -1,19 +1,31 @@
-"""Gradient and generalised Gauss-Newton curvature of the log posterior, in one forward-mode sweep.
+"""Gradient and generalised Gauss-Newton curvature of the log posterior.
 
-For every observed site with mean m(z), score s and Fisher weight w per pixel: gradient J^T s and curvature J^T diag(w) J
-with J = dm/dz, summed site by site; the prior adds its own gradient and Hessian. (Schraudolph 2002; for Gaussian noise
-this is Gauss-Newton.)
+For an observed site with mean m, score s and Fisher weight w per pixel, the gradient is J^T s and the curvature
+J^T diag(w) J, with J = dm/dz (Schraudolph 2002; for Gaussian noise this is Gauss-Newton). What `observe` renders is
+a function of the few parameters t of its components in each image, so J = (dm/dt)(dt/dz): the small products over pixels
+are made image by image in t, whatever the number of latents. Sites of a program's own making are differentiated in
+z directly. The prior adds its own gradient and Hessian.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from bayesjoint.infer.space import Layout, Program, constrained_values, log_posterior, log_prior, observed_sites
+from bayesjoint.infer.space import (
+    Layout,
+    Program,
+    constrained_values,
+    log_posterior,
+    observe_mean,
+    prior_and_light,
+    run_program,
+    site_log_density,
+)
+from bayesjoint.model.observe import GaussianPixels
 
 
 class Quadratic(NamedTuple):
@@ -29,26 +41,74 @@ class Quadratic(NamedTuple):
 def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
     """Value, gradient and curvature of the log posterior at z (P,)."""
 
-    def means(z):
-        known, other = observed_sites(program, layout, z, args)
-        return {name: site.mean for name, site in known.items()}, (known, other)
+    def prior_and_parameters(z):
+        log_prior, lights, trace = prior_and_light(program, layout, z, args)
+        return log_prior, {site: light.parameters() for site, light in lights.items()}, lights, trace
 
-    def column(direction):
-        _, tangent, _ = jax.jvp(means, (z,), (direction,), has_aux=True)
-        return tangent
-
-    _, (known, other) = means(z)
-    jacobian = jax.vmap(column)(jnp.eye(layout.size, dtype=z.dtype))
-    gradient = jax.grad(log_prior, argnums=2)(program, layout, z, args)
-    if other is not None:
-        gradient += jax.grad(lambda z: observed_sites(program, layout, z, args)[1])(z)
+    log_prior, _, lights, trace = prior_and_parameters(z)
+    by_z = jax.jacfwd(lambda z: prior_and_parameters(z)[1])(z)
+    total = log_prior
+    gradient = jax.grad(lambda z: prior_and_parameters(z)[0])(z)
     curvature = jnp.zeros((layout.size, layout.size), z.dtype)
-    for name, site in known.items():
-        columns = jacobian[name].reshape(layout.size, -1)
-        gradient += columns @ site.score.ravel()
-        curvature += (columns * site.weight.ravel()) @ columns.T
-    prior_curvature = -jax.hessian(log_prior, argnums=2)(program, layout, z, args)
-    return Quadratic(log_posterior(program, layout, z, args), gradient, curvature, prior_curvature)
+    for site, light in lights.items():
+        value, slope, square = _light_terms(light, trace[site])
+        jacobian = by_z[site]
+        total += value
+        gradient += jnp.einsum("ik,ikp->p", slope, jacobian)
+        curvature += jnp.einsum("ikp,ikl,ilq->pq", jacobian, square, jacobian, optimize=True)
+    own = _own_sites(program, layout, z, args, set(lights), trace)
+    if own is not None:
+        total, gradient, curvature = (a + b for a, b in zip((total, gradient, curvature), own, strict=True))
+    prior_curvature = -jax.jacfwd(jax.grad(lambda z: prior_and_parameters(z)[0]))(z)
+    return Quadratic(total, gradient, curvature, prior_curvature)
+
+
+def _light_terms(light, site: dict) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Of one stack: log density (), and per image its gradient (images, K) and curvature (images, K, K) in t."""
+    scale = 1.0 if site["scale"] is None else site["scale"]
+
+    def one(inputs):
+        image, parameters = inputs
+
+        def pixels(t):
+            return light.render_one(image, t)
+
+        columns = jax.vmap(lambda d: jax.jvp(pixels, (parameters,), (d,))[1])(jnp.eye(parameters.size, dtype=parameters.dtype))
+        noise = GaussianPixels(pixels(parameters), image.invvar, image.log_normaliser)
+        columns = columns.reshape(parameters.size, -1)
+        weighted = columns * image.invvar.ravel()
+        residual = (image.data - noise.loc).ravel()
+        return noise.log_prob(image.data), weighted @ residual, weighted @ columns.T
+
+    value, slope, square = jax.lax.map(one, (light.images, light.parameters()))
+    return scale * jnp.sum(value), scale * slope, scale * square
+
+
+def _own_sites(program: Program, layout: Layout, z, args: tuple, rendered: set[str], trace: dict) -> Any:
+    """Value, gradient and curvature of the observed sites that `observe` did not make; None without any."""
+    names = [n for n, s in trace.items() if s["type"] == "sample" and s["is_observed"] and n not in rendered]
+    if not names:
+        return None
+
+    def sites(z):
+        trace, _ = run_program(program, layout, z, args)
+        return {name: trace[name] for name in names}
+
+    def means(z):
+        observed = {name: observe_mean(site) for name, site in sites(z).items()}
+        return {name: o.mean for name, o in observed.items() if o is not None}
+
+    def log_density(z):
+        return sum(site_log_density(site) for site in sites(z).values())
+
+    value, gradient = jax.value_and_grad(log_density)(z)
+    columns = jax.vmap(lambda d: jax.jvp(means, (z,), (d,))[1])(jnp.eye(layout.size, dtype=z.dtype))
+    curvature = jnp.zeros((layout.size, layout.size), z.dtype)
+    for name, column in columns.items():
+        observed = observe_mean(sites(z)[name])
+        flat = column.reshape(layout.size, -1)
+        curvature += (flat * observed.weight.ravel()) @ flat.T  # type: ignore[union-attr]
+    return value, gradient, curvature
 
 
 @partial(jax.jit, static_argnames=("program", "layout"))

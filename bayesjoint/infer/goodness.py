@@ -62,7 +62,7 @@ def goodness(name: str, data: np.ndarray, model: np.ndarray, invvar: np.ndarray)
     >>> noise = np.random.default_rng(1).normal(size=(100, 100))
     >>> g = goodness("r", noise, np.zeros((100, 100)), np.ones((100, 100)))
     >>> print(f"{g.chi2_per_pixel:.2f} {g.pixels}")
-    0.99 10000
+    1.00 10000
     """
     used = invvar > 0
     sigma = np.sqrt(invvar)
@@ -172,7 +172,7 @@ def judge_fit(
     converged: bool,
     reason: str = "",
     chi2_per_dof: float = float("nan"),
-    errors_over_prior: float = float("nan"),
+    largest_error: float = float("nan"),
     smallest_eigenvalue: float = float("nan"),
     advice: Sequence[str] = (),
 ) -> list[Finding]:
@@ -185,7 +185,7 @@ def judge_fit(
         Why the fit stopped.
     chi2_per_dof : float
         Over all images.
-    errors_over_prior : float
+    largest_error : float
         Largest standard deviation in the unconstrained space, where priors have a width of about one.
     smallest_eigenvalue : float
         Of the covariance; zero or less means that a direction was not determined.
@@ -202,8 +202,8 @@ def judge_fit(
         severity: Severity = "fail" if chi2_per_dof > CHI2_FAILURE else "warning"
         todo = "see the images one by one: which of them, and do the residuals look like noise?"
         findings.append(Finding(severity, f"chi2/dof of the fit is {chi2_per_dof:.3f}", chi2_per_dof, todo))
-    if errors_over_prior > 10 or smallest_eigenvalue <= 0:
+    if largest_error > 10 or smallest_eigenvalue <= 0:
         todo = "the data do not determine it: fix it, tie it to another parameter or give it a narrower prior"
         what = "a direction of the parameter space is not determined at the best fit"
-        findings.append(Finding("warning", what, errors_over_prior, todo))
+        findings.append(Finding("warning", what, largest_error, todo))
     return findings

@@ -12,7 +12,7 @@ import numpy as np
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.infer.space import Layout, Observed, Program, observed_sites, run_program
+from bayesjoint.infer.space import Layout, Observed, Program, observe_mean, run_program
 from bayesjoint.model.observe import PIXEL_SITE
 
 
@@ -34,7 +34,8 @@ class PixelFit:
 @partial(jax.jit, static_argnames=("program", "layout"))
 def _observed(program: Program, layout: Layout, z, args: tuple) -> tuple[dict[str, Observed], dict[str, jax.Array]]:
     trace, _ = run_program(program, layout, z, args)
-    known, _ = observed_sites(program, layout, z, args)
+    observed = {n: observe_mean(s) for n, s in trace.items() if s["type"] == "sample" and s["is_observed"]}
+    known = {name: site for name, site in observed.items() if site is not None}
     return known, {name: trace[name]["value"] for name in known}
 
 

@@ -20,7 +20,8 @@ import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.distributions.transforms import biject_to
 
-from bayesjoint.model.observe import GaussianPixels
+from bayesjoint.model.observe import GaussianPixels, RecordLight
+from bayesjoint.render.images import Light
 
 Program = Callable[..., Any]
 
@@ -79,7 +80,7 @@ def find_latents(program: Program, args: tuple) -> Layout:
     observed: list[str] = []
 
     def run(args):
-        trace = handlers.trace(handlers.seed(program, 0)).get_trace(*args)
+        trace = handlers.trace(handlers.seed(RecordLight(program), 0)).get_trace(*args)
         for name, site in trace.items():
             if site["type"] == "sample" and site["is_observed"]:
                 observed.append(name)
@@ -124,7 +125,7 @@ def run_program(program: Program, layout: Layout, z, args: tuple) -> tuple[dict,
     return trace, sum(log_determinants)  # type: ignore[return-value]
 
 
-def _site_log_density(site: dict) -> jax.Array:
+def site_log_density(site: dict) -> jax.Array:
     log_density = jnp.sum(site["fn"].log_prob(site["value"]))
     return log_density if site["scale"] is None else site["scale"] * log_density
 
@@ -132,19 +133,20 @@ def _site_log_density(site: dict) -> jax.Array:
 def log_posterior(program: Program, layout: Layout, z, args: tuple) -> jax.Array:
     """Log posterior density in z (scalar), up to the evidence."""
     trace, log_determinant = run_program(program, layout, z, args)
-    return log_determinant + sum(_site_log_density(s) for s in trace.values() if s["type"] == "sample")
+    return log_determinant + sum(site_log_density(s) for s in trace.values() if s["type"] == "sample")
 
 
-def log_prior(program: Program, layout: Layout, z, args: tuple) -> jax.Array:
-    """Log density in z of the latents alone, with the transforms' Jacobians."""
-    trace, log_determinant = run_program(program, layout, z, args)
-    latents = (s for s in trace.values() if s["type"] == "sample" and not s["is_observed"])
-    return log_determinant + sum(_site_log_density(s) for s in latents)
+def prior_and_light(program: Program, layout: Layout, z, args: tuple) -> tuple[jax.Array, dict[str, Light], dict]:
+    """Without rendering: the log density in z of the latents alone, the light of each observed site, and the trace."""
+    recorder = RecordLight(program)
+    trace, log_determinant = run_program(recorder, layout, z, args)
+    log_prior = log_determinant + sum(site_log_density(site) for site in trace.values() if _is_latent(site))
+    return log_prior, recorder.lights, trace
 
 
 def constrained_values(program: Program, layout: Layout, z, args: tuple) -> dict[str, jax.Array]:
     """Latents and deterministics of the program at z."""
-    trace, _ = run_program(program, layout, z, args)
+    trace, _ = run_program(RecordLight(program), layout, z, args)
     kept = {n: s for n, s in trace.items() if s["type"] == "deterministic" or _is_latent(s)}
     return {name: site["value"] for name, site in kept.items()}
 
@@ -153,45 +155,37 @@ def _is_latent(site: dict) -> bool:
     return site["type"] == "sample" and not site["is_observed"]
 
 
-def observed_sites(program: Program, layout: Layout, z, args: tuple) -> tuple[dict[str, Observed], Any]:
-    """Observed sites that have a mean, and the summed log density of those that have none (None without any)."""
-    trace, _ = run_program(program, layout, z, args)
-    known, other = {}, None
-    for name, site in trace.items():
-        if site["type"] == "sample" and site["is_observed"]:
-            terms = _mean_score_weight(site["fn"], site["value"])
-            if terms is None:
-                other = _site_log_density(site) + (0.0 if other is None else other)
-            else:
-                scale = 1.0 if site["scale"] is None else site["scale"]
-                known[name] = Observed(terms[0], scale * terms[1], scale * terms[2])
-    return known, other
+def observe_mean(site: dict, mean=None) -> Observed | None:
+    """An observed site as mean, score and Fisher weight; None for families without them.
 
-
-def _mean_score_weight(fn: dist.Distribution, value) -> tuple | None:
-    """Mean, d log p/d mean and Fisher information per datum, for the families that have them."""
-    mask: Any = 1.0
+    `mean` replaces the distribution's own.
+    """
+    fn, value, mask = site["fn"], site["value"], 1.0 if site["scale"] is None else site["scale"]
     while isinstance(fn, dist.Independent | dist.MaskedDistribution | dist.ExpandedDistribution):
         if isinstance(fn, dist.MaskedDistribution):
             mask = mask * fn._mask
         fn = fn.base_dist
-    if isinstance(fn, GaussianPixels):
-        mean, weight = fn.loc, fn.invvar
-        score = weight * (value - mean)
-    elif isinstance(fn, dist.Normal):
-        mean, weight = fn.loc, 1 / fn.scale**2
-        score = weight * (value - mean)
-    elif isinstance(fn, dist.StudentT):
-        mean, residual = fn.loc, value - fn.loc
-        weight = (fn.df + 1) / (fn.df + 3) / fn.scale**2
-        score = (fn.df + 1) * residual / (fn.df * fn.scale**2 + residual**2)
-    elif isinstance(fn, dist.Poisson):
-        mean, weight = fn.rate, 1 / fn.rate
-        score = value / mean - 1
-    else:
+    terms = _score_and_weight(fn, value, mean)
+    if terms is None:
         return None
-    mean = jnp.broadcast_to(mean, jnp.shape(value))
-    return mean, jnp.broadcast_to(mask * score, mean.shape), jnp.broadcast_to(mask * weight, mean.shape)
+    mean, score, weight = (jnp.broadcast_to(term, jnp.shape(value)) for term in terms)
+    return Observed(mean, mask * score, mask * weight)
+
+
+def _score_and_weight(fn: dist.Distribution, value, mean) -> tuple | None:
+    """Mean, d log p/d mean and Fisher information per datum."""
+    if isinstance(fn, dist.Poisson):
+        rate = fn.rate if mean is None else mean
+        return rate, value / rate - 1, 1 / rate
+    if not isinstance(fn, GaussianPixels | dist.Normal | dist.StudentT):
+        return None
+    mean = fn.loc if mean is None else mean
+    residual = value - mean
+    if isinstance(fn, dist.StudentT):
+        weight = (fn.df + 1) / (fn.df + 3) / fn.scale**2
+        return mean, (fn.df + 1) * residual / (fn.df * fn.scale**2 + residual**2), weight
+    weight = fn.invvar if isinstance(fn, GaussianPixels) else 1 / fn.scale**2
+    return mean, weight * residual, weight
 
 
 def start_vector(program: Program, layout: Layout, args: tuple, given: dict[str, Any]) -> jax.Array:
@@ -211,7 +205,8 @@ def start_vector(program: Program, layout: Layout, args: tuple, given: dict[str,
         unconstrained[site["name"]] = biject_to(site["fn"].support).inv(value)
         return value
 
-    handlers.trace(handlers.seed(handlers.substitute(program, substitute_fn=choose), 0)).get_trace(*args)
+    seeded = handlers.seed(handlers.substitute(RecordLight(program), substitute_fn=choose), 0)
+    handlers.trace(seeded).get_trace(*args)
     return layout.pack(unconstrained)
 
 
@@ -220,7 +215,7 @@ def latent_plates(program: Program, args: tuple) -> dict[str, tuple[str, ...]]:
     plates: dict[str, tuple[str, ...]] = {}
 
     def run(args):
-        for name, site in handlers.trace(handlers.seed(program, 0)).get_trace(*args).items():
+        for name, site in handlers.trace(handlers.seed(RecordLight(program), 0)).get_trace(*args).items():
             if _is_latent(site):
                 frames = sorted(site["cond_indep_stack"], key=lambda frame: frame.dim)
                 plates[name] = tuple(frame.name for frame in frames)

@@ -36,10 +36,9 @@ def elliptical_radius_squared(east, north, axes) -> jax.Array:
     axes : array (2, 2)
         From `semi_axes`.
     """
-    lengths = jnp.sum(axes**2, axis=1)
-    along = (east * axes[0, 0] + north * axes[0, 1]) / lengths[0]
-    across = (east * axes[1, 0] + north * axes[1, 1]) / lengths[1]
-    return along**2 + across**2
+    components = jnp.matmul(axes, jnp.stack([east.ravel(), north.ravel()]), precision="highest")
+    scaled = components / jnp.sum(axes**2, axis=1)[:, None]
+    return jnp.sum(scaled**2, axis=0).reshape(east.shape)
 
 
 def as_centre(centre) -> jax.Array:

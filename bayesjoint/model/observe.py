@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
+from numpyro.primitives import Messenger, apply_stack
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.render.images import render, render_stacks
+from bayesjoint.render.images import Light, light_on_image, light_on_stacks, render_light
 
 PIXEL_SITE = "pixels_"
 
@@ -90,18 +91,40 @@ def observe(images: Image | ImageSet, *components: Any) -> None:
     """
     if isinstance(images, Image):
         _emit_fluxes(components, f"_{images.name}", None)
-        _observe_pixels(images, render(images, *components))
+        light = light_on_image(images, *components)
+        _observe_pixels(f"{PIXEL_SITE}{images.name}", light)
     elif isinstance(images, ImageSet):
         _emit_fluxes(components, "", len(images.bands))
-        for stack, pixels in zip(images.stacks, render_stacks(images, *components), strict=True):
-            _observe_pixels(stack, pixels)
+        for light in light_on_stacks(images, *components):
+            _observe_pixels(f"{PIXEL_SITE}{light.images.name}", light)
     else:
         raise TypeError(f"observe wants a bj.Image or bj.ImageSet first, got {type(images).__name__}")
 
 
-def _observe_pixels(image: Image, pixels: jax.Array) -> None:
-    noise = GaussianPixels(pixels, jnp.asarray(image.invvar), jnp.asarray(image.log_normaliser))
-    numpyro.sample(f"{PIXEL_SITE}{image.name}", noise, obs=image.data)
+def _observe_pixels(site: str, light: Light) -> None:
+    images = light.images
+    message = {"type": "light", "site": site, "fn": render_light, "args": (light,), "kwargs": {}, "value": None}
+    pixels = apply_stack(message)["value"]
+    noise = GaussianPixels(pixels, jnp.asarray(images.invvar), jnp.asarray(images.log_normaliser))
+    numpyro.sample(site, noise, obs=images.data)
+
+
+class RecordLight(Messenger):
+    """Effect handler that notes what light each observed site would render, and does not render it.
+
+    Under it a program costs no more than its priors. The notes are in `lights`, by observed site.
+    """
+
+    def __init__(self, fn=None):
+        self.lights: dict[str, Light] = {}
+        super().__init__(fn)
+
+    def process_message(self, msg: dict) -> None:
+        """Take the place of rendering."""
+        if msg["type"] == "light":
+            (light,) = msg["args"]
+            self.lights[msg["site"]] = light
+            msg["value"] = jnp.zeros(light.shape, light.leaves[0].dtype)
 
 
 def _emit_fluxes(components, suffix: str, n_bands: int | None) -> None:

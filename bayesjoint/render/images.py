@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -41,27 +43,81 @@ def render(image: Image, *components: Any) -> jax.Array:
     >>> print(pixels.shape, f"{pixels.sum():.3f}")
     (32, 32) 100.000
     """
-    leaves, treedef, _ = _leaves_for_stack(components, (0,), 1, (0,), per_image=False)
-    return _render(image, leaves, treedef)
+    return render_light(light_on_image(image, *components))[0]
 
 
-def render_stacks(images: ImageSet, *components: Any) -> tuple[jax.Array, ...]:
-    """Model pixels of every stack of a set, each (images, ny, nx), nJy per pixel.
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["images", "leaves"], meta_fields=["treedef", "axes"]
+)
+@dataclass(frozen=True, eq=False)
+class Light:
+    """Components with their parameters spread over the images of one stack, not yet rendered.
+
+    Attributes
+    ----------
+    images : Image
+        Stacked: its arrays have a leading axis.
+    leaves : list of array
+        The components' parameters; `axes` says of each whether its leading axis (0) runs over the images (None: shared).
+    treedef : PyTreeDef
+        What makes components of the leaves.
+    """
+
+    images: Image
+    leaves: list[jax.Array]
+    treedef: Any
+    axes: tuple[int | None, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Images, ny, nx."""
+        return (self.images.data.shape[0], *self.images.shape)
+
+    def parameters(self) -> jax.Array:
+        """All parameters of each image, flattened: (images, parameters)."""
+        count = self.shape[0]
+        each = [leaf if axis == 0 else jnp.broadcast_to(leaf, (count, *leaf.shape)) for leaf, axis in self._pairs()]
+        return jnp.concatenate([leaf.reshape(count, -1) for leaf in each], axis=1)
+
+    def render_one(self, image: Image, parameters) -> jax.Array:
+        """Pixels (ny, nx) of one image of the stack from its row of `parameters`."""
+        shapes = [leaf.shape[1:] if axis == 0 else leaf.shape for leaf, axis in self._pairs()]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+        pieces = jnp.split(parameters, ends)
+        leaves = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+        return render_pixels(image, jax.tree.unflatten(self.treedef, leaves))
+
+    def _pairs(self):
+        return zip(self.leaves, self.axes, strict=True)
+
+
+def render_light(light: Light) -> jax.Array:
+    """Model pixels (images, ny, nx) of a stack, nJy."""
+
+    def one(image, *leaves):
+        return render_pixels(image, jax.tree.unflatten(light.treedef, leaves))
+
+    return jax.vmap(one, in_axes=(0, *light.axes))(light.images, *light.leaves)
+
+
+def light_on_image(image: Image, *components: Any) -> Light:
+    """Components with scalar parameters on a single image, as a stack of one."""
+    leaves, treedef, axes = _spread(components, (0,), 1, (0,), per_image=False)
+    return Light(jax.tree.map(lambda a: jnp.asarray(a)[None], image), leaves, treedef, axes)
+
+
+def light_on_stacks(images: ImageSet, *components: Any) -> tuple[Light, ...]:
+    """Components on every stack of a set.
 
     A parameter with a leading axis of the number of bands is taken per band; of the number of images, per image.
     """
-    pixels = []
-    for stack, members in zip(images.stacks, images.members, strict=True):
-        leaves, treedef, axes = _leaves_for_stack(components, images.band_index, len(images.bands), members)
-        pixels.append(jax.vmap(lambda image, *x, t=treedef: _render(image, x, t), in_axes=(0, *axes))(stack, *leaves))
-    return tuple(pixels)
+    return tuple(
+        Light(stack, *_spread(components, images.band_index, len(images.bands), members))
+        for stack, members in zip(images.stacks, images.members, strict=True)
+    )
 
 
-def _render(image: Image, leaves, treedef) -> jax.Array:
-    return render_pixels(image, jax.tree.unflatten(treedef, leaves))
-
-
-def _leaves_for_stack(components, band_index, n_bands, members, per_image=True):
+def _spread(components, band_index, n_bands, members, per_image=True):
     """Parameters of the components for the images of one stack, and the axis (0 or None) of each that runs over them."""
     paths, treedef = jax.tree_util.tree_flatten_with_path(components)
     leaves, axes = [], []
@@ -76,7 +132,7 @@ def _leaves_for_stack(components, band_index, n_bands, members, per_image=True):
         rows = members if which == "image" else [band_index[i] for i in members]
         leaves.append(leaf[np.asarray(rows)])
         axes.append(0)
-    return leaves, treedef, axes
+    return leaves, treedef, tuple(axes)
 
 
 def _which_axis(path, leaf, event: int, n_images: int, n_bands: int, per_image: bool) -> str:

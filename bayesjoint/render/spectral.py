@@ -3,6 +3,9 @@
 The effective PSF contains the pixel, so the model's pixels are samples of `light * PSF`, whose Fourier transform is
 known in closed form: `flux f(k) exp(-i k x0) OTF(k)`. Sums of components share one inverse transform. The inverse
 DFT returns the sum over a periodic lattice of such images; `lattice.py` removes all but the first.
+
+Derivatives are written so that both modes of differentiation cost a few passes over the modes: everything that sums
+over them is a matrix product with powers of kx and ky.
 """
 
 from __future__ import annotations
@@ -20,64 +23,88 @@ from bayesjoint.render.lattice import lattice_correction
 
 def render_pixels(image: Image, components: tuple) -> jax.Array:
     """Model pixels (ny, nx) of one image, nJy, of components whose parameters are scalars."""
-    pixels = jnp.zeros((), jnp.result_type(float))
-    spectrum = None
+    ny, nx = image.shape
+    level, spectrum, smooth = jnp.zeros(()), None, None
     for component in components:
         if isinstance(component, FlatSky):
-            pixels = pixels + component.level * image.pixel_area
+            level = level + component.level * image.pixel_area
             continue
         position, jacobian = image.pixel_map.linearise(component.centre)
         inside = _is_inside(position, image)
         term = jnp.where(inside, component.flux, 0.0) * _unit_spectrum(component, image, position, jacobian)
         spectrum = term if spectrum is None else spectrum + term
         if isinstance(component, Sersic):
-            pixels = pixels + lattice_correction(component, image, position, jacobian, inside)
+            correction = lattice_correction(component, image, position, jacobian, inside)
+            smooth = correction if smooth is None else smooth + correction
+    pixels = level if smooth is None else level + smooth
     if spectrum is not None:
-        ny, nx = image.shape
         pixels = pixels + jnp.fft.irfft2(spectrum, s=image.fft_shape)[:ny, :nx]
     return jnp.broadcast_to(pixels, image.shape)
 
 
 def _is_inside(position, image: Image) -> jax.Array:
     """Whether the source's nearest periodic copy stays clear of the image: within half the padding of its edges."""
-    ny, nx = image.shape
-    py, px = image.fft_shape
-    x, y = position
-    margin_x, margin_y = (px - nx) / 2, (py - ny) / 2
-    return (x > -margin_x) & (x < nx - 1 + margin_x) & (y > -margin_y) & (y < ny - 1 + margin_y)
+    size, padded = np.array(image.shape[::-1]), np.array(image.fft_shape[::-1])
+    margin = (padded - size) / 2
+    return jnp.all((position > -margin) & (position < size - 1 + margin))
 
 
 def _unit_spectrum(component: Sersic | PointSource, image: Image, position, jacobian) -> jax.Array:
-    """Half-plane spectrum (ny, nx // 2 + 1) of the component at unit flux, all folded orders summed."""
-    return sum(
-        _order_spectrum(component, image.transfer[i], image.fft_shape, order, position, jacobian, len(image.orders))
-        for i, order in enumerate(image.orders)
-    )  # type: ignore[return-value]
-
-
-def _order_spectrum(component, transfer, fft_shape, order, position, jacobian, number_of_orders) -> jax.Array:
-    kx, ky = _frequencies(fft_shape, order, jnp.real(transfer).dtype)
-    shift_x, shift_y = jnp.exp(-1j * kx * position[0]), jnp.exp(-1j * ky * position[1])
-    if number_of_orders == 1:
-        # a lone order stands for both +pi and -pi where the size is even
-        shift_x = jnp.where(jnp.abs(kx) > np.pi * (1 - 1e-6), shift_x.real, shift_x)
-        shift_y = jnp.where(jnp.abs(ky) > np.pi * (1 - 1e-6), shift_y.real, shift_y)
-    amplitude = transfer
+    """Half-plane spectrum (ny, nx // 2 + 1) of the component at unit flux, folded orders summed."""
+    kx, ky = _frequencies(image)
+    amplitude = image.transfer
     if isinstance(component, Sersic):
-        amplitude = transfer * component.radial_transform(_squared_frequency(component.axes @ jacobian.T, kx, ky))
-    return amplitude * shift_y[:, None] * shift_x
+        axes = jnp.matmul(component.axes, jacobian.T, precision="highest")
+        amplitude = amplitude * component.radial_transform(_squared_frequency(axes, kx, ky))
+    shifted = _shift(amplitude, position, kx, ky, len(image.orders) == 1)
+    return jnp.sum(shifted, axis=0)
 
 
-def _frequencies(fft_shape, order, dtype) -> tuple[jax.Array, jax.Array]:
-    """Frequencies kx (nx // 2 + 1,) and ky (ny,) of a folded order, radians per pixel."""
-    ny, nx = fft_shape
-    kx = 2 * np.pi * (np.fft.rfftfreq(nx) + order[0])
-    ky = 2 * np.pi * (np.fft.fftfreq(ny) + order[1])
+def _frequencies(image: Image) -> tuple[jax.Array, jax.Array]:
+    """Frequencies kx (orders, nx // 2 + 1) and ky (orders, ny) of the folded orders, radians per pixel."""
+    ny, nx = image.fft_shape
+    order_x, order_y = np.array(image.orders).T
+    dtype = jnp.real(image.transfer).dtype
+    kx = 2 * np.pi * (np.fft.rfftfreq(nx) + order_x[:, None])
+    ky = 2 * np.pi * (np.fft.fftfreq(ny) + order_y[:, None])
     return jnp.asarray(kx, dtype), jnp.asarray(ky, dtype)
 
 
 def _squared_frequency(axes, kx, ky) -> jax.Array:
-    """|A k|^2 over the lattice, (ny, nx): A (2, 2) has the half-light semi-axes in pixels as rows."""
-    metric = axes.T @ axes
-    k2 = metric[0, 0] * kx**2 + 2 * metric[0, 1] * kx * ky[:, None] + (metric[1, 1] * ky**2)[:, None]
-    return jnp.maximum(k2, 0.0)
+    """|A k|^2 over the modes, (orders, ny, nx): A (2, 2) has the half-light semi-axes in pixels as rows."""
+    metric = jnp.matmul(axes.T, axes, precision="highest")
+    zero = jnp.zeros_like(metric[0, 0])
+    form = jnp.stack([zero, zero, metric[0, 0], zero, 2 * metric[0, 1], zero, metric[1, 1], zero, zero]).reshape(3, 3)
+    powers_x = jnp.stack([jnp.ones_like(kx), kx, kx**2], axis=1)
+    powers_y = jnp.stack([jnp.ones_like(ky), ky, ky**2], axis=2)
+    return jnp.matmul(jnp.matmul(powers_y, form, precision="highest"), powers_x, precision="highest")
+
+
+def _shift(amplitude, position, kx, ky, lone: bool) -> jax.Array:
+    """amplitude exp(-i (kx x0 + ky y0)) over the modes (orders, ny, nx), its derivative by products with kx and ky.
+
+    A `lone` order stands for both +pi and -pi where the grid's size is even: there its phase is a cosine.
+    """
+
+    @jax.custom_jvp
+    def shift(amplitude, position):
+        return amplitude * _phase(ky, position[1], lone)[:, :, None] * _phase(kx, position[0], lone)[:, None, :]
+
+    @shift.defjvp
+    def shift_jvp(primals, tangents):
+        (amplitude, position), (d_amplitude, d_position) = primals, tangents
+        phase = _phase(ky, position[1], lone)[:, :, None] * _phase(kx, position[0], lone)[:, None, :]
+        shifted = amplitude * phase
+        rows = jnp.stack([jnp.ones_like(ky), ky], axis=2)
+        columns = jnp.stack([jnp.ones_like(kx), kx], axis=1)
+        zero = jnp.zeros_like(d_position[0])
+        form = jnp.stack([zero, d_position[0], d_position[1], zero]).reshape(2, 2)
+        angle = jnp.matmul(jnp.matmul(rows, form, precision="highest"), columns, precision="highest")
+        return shifted, phase * d_amplitude - 1j * angle * shifted
+
+    return shift(amplitude, position)
+
+
+def _phase(k, x, lone: bool) -> jax.Array:
+    phase = jnp.exp(-1j * k * x)
+    return jnp.where(jnp.abs(k) > np.pi * (1 - 1e-6), phase.real, phase) if lone else phase

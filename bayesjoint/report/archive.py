@@ -135,8 +135,8 @@ def _psf(record: dict[str, Any], stamp: np.ndarray | None) -> PSF | GaussianPSF 
 def fit_record(fit: Any) -> dict[str, Any]:
     """A MapFit as plain lists, numbers and text, ready for JSON; numbers that are not finite become None."""
     names = (
-        "values errors labels unconstrained covariance chi2 pixels chi2_per_dof iterations converged reason advice "
-        "seconds"
+        "values errors labels unconstrained covariance chi2 pixels chi2_per_dof log_posterior iterations converged "
+        "reason advice seconds"
     ).split()
     return {name: _plain(getattr(fit, name)) for name in names if hasattr(fit, name)}
 
@@ -167,7 +167,10 @@ def describe_run(provenance: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def _version(name: str) -> str:
+    module = sys.modules.get(name)
+    if version := getattr(module, "__version__", None):
+        return str(version)
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return "unknown"

@@ -103,9 +103,7 @@ def _residual_bar(fig: Figure, block: np.ndarray) -> None:
 
 
 def _colours(name: str) -> Colormap:
-    colours = colormaps[name].copy()
-    colours.set_bad(MASKED_COLOUR)
-    return colours
+    return colormaps[name].with_extremes(bad=MASKED_COLOUR)
 
 
 def _plot_row(row: Sequence[Axes], image: Image, model: np.ndarray, size: float | None) -> None:
@@ -124,7 +122,9 @@ def _plot_row(row: Sequence[Axes], image: Image, model: np.ndarray, size: float 
         ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
     name = image.name if image.name == image.band else f"{image.name} ({image.band})"
     _write(row[0], 0.04, 0.96, name, va="top", weight="bold", size=8)
-    _write(row[2], 0.04, 0.96, rf"$\chi^2$/px {goodness('', image.data, model, image.invvar).chi2_per_pixel:.3f}", va="top")
+    chi2 = goodness(image.name, image.data, model, image.invvar).chi2_per_pixel
+    paper = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+    _write(row[2], 0.04, 0.95, rf"$\chi^2$/px {chi2:.3f}", va="top", color="black", path_effects=[], bbox=paper)
     draw_scale_bar(row[0], image)
     draw_compass(row[0], image)
     _stretch_bar(row[1], norm)
@@ -136,7 +136,7 @@ _PIXELS = {"origin": "lower", "interpolation": "nearest"}
 def _stretch(model: np.ndarray, data: np.ndarray, sigma: float) -> AsinhNorm:
     """Linear within two sigma of the noise, logarithmic above, to the brightest of the model (or of noise alone)."""
     peak = max(float(model.max()), float(np.quantile(data, 0.999)), 5 * sigma)
-    return AsinhNorm(linear_width=2 * sigma, vmin=-3 * sigma, vmax=peak)
+    return AsinhNorm(linear_width=2 * sigma, vmin=-2.5 * sigma, vmax=peak)
 
 
 def _window(image: Image, size: float | None) -> tuple[float, float, float, float]:
@@ -196,7 +196,7 @@ def draw_compass(ax: Axes, image: Image) -> None:
     stretch = np.array([1.0, (high - low) / (top - bottom)])
     for name, direction in (("E", east), ("N", north)):
         tip = corner + length * direction * stretch
-        arrow = {"arrowstyle": "->,head_width=0.15,head_length=0.25", "color": "white", "shrinkA": 0, "shrinkB": 0, "linewidth": 0.9}
+        arrow = {"arrowstyle": "->,head_width=0.15,head_length=0.25", "color": "white", "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", tip, corner, xycoords="axes fraction", textcoords="axes fraction", arrowprops=arrow)
         _write(ax, *(corner + 1.35 * length * direction * stretch), name, ha="center", va="center", size=6)
 

@@ -87,8 +87,8 @@ def value(one: Estimate) -> str:
 
     Examples
     --------
-    >>> print(value(Estimate("n", "", np.random.default_rng(0).normal(2, 0.1, (2, 5000)))))
-    $2.00^{+0.10}_{-0.10}$
+    >>> print(value(Estimate("n", "", np.random.default_rng(0).normal(2, 0.2, (2, 5000)))))
+    $2.00^{+0.20}_{-0.20}$
     """
     if one.limit is not None:
         return r"\ldots" if one.limit.direction == "undetermined" else f"${one.limit.direction}{one.limit.value:.2f}$"

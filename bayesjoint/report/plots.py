@@ -1,4 +1,4 @@
-"""Figures of a posterior's numbers: corner, trace, and magnitudes with colours.
+"""Figures of a posterior's numbers: corner and trace.
 
 Each function takes quantities and returns a figure that no window holds, to be shown by a notebook or saved.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bayesjoint.report.estimates import Estimate, rounded
+from bayesjoint.report.estimates import rounded
 from bayesjoint.report.photometry import unwrap_axial
 from bayesjoint.report.quantities import STRUCTURE, Quantity
-from bayesjoint.report.style import COLUMN_WIDTH, DRAWS_COLOUR, PAGE_WIDTH, PALETTE, TRUTH_COLOUR, axis_label, paper_style
-from bayesjoint.report.tables import colour_estimate, distinct_fluxes, estimate, magnitude_estimate
+from bayesjoint.report.style import DRAWS_COLOUR, PAGE_WIDTH, PALETTE, TRUTH_COLOUR, axis_label, paper_style
+from bayesjoint.report.tables import estimate
 
 Truths = Mapping[str, Any]
 
@@ -53,11 +52,22 @@ def select(found: Sequence[Quantity], parameters: Sequence[str] | None = None, s
                 return ((q.source, q.band, q.image) in faint) == (q.parameter == "flux")
             return q.parameter in STRUCTURE or (not q.source and (sky or q.parameter != "sky"))
 
-        chosen = [q for q in found if shown(q)]
+        chosen = _by_band([q for q in found if shown(q)], list(dict.fromkeys(q.band for q in found)))
     chosen = [q for q in chosen if q.varies and np.isfinite(q.draws).all()]
     if not chosen:
         raise ValueError("no parameter that varies is left to plot: name some by parameters=")
     return chosen
+
+
+def _by_band(chosen: Sequence[Quantity], bands: Sequence[str]) -> list[Quantity]:
+    """Fluxes of undetected bands put among the magnitudes of the others, in the order of bands."""
+    brightness = [i for i, q in enumerate(chosen) if q.source and q.parameter in ("mag", "flux")]
+    sources = list(dict.fromkeys(chosen[i].source for i in brightness))
+    ordered = sorted(
+        (chosen[i] for i in brightness), key=lambda q: (sources.index(q.source), bands.index(q.band))
+    )
+    moved = dict(zip(brightness, ordered, strict=True))
+    return [moved.get(i, q) for i, q in enumerate(chosen)]
 
 
 def truth_of(quantity: Quantity, truths: Truths | None) -> float | None:
@@ -160,10 +170,14 @@ def _tidy_corner(fig: Figure, axes: np.ndarray) -> None:
         ax.tick_params(labelsize=6, length=2)
         for label in (*ax.get_xticklabels(), *ax.get_yticklabels()):
             label.set_rotation(45)
+    width, height = fig.get_size_inches()
+    fig.subplots_adjust(
+        left=0.85 / width, right=1 - 0.1 / width, bottom=0.85 / height, top=1 - 0.25 / height, wspace=0.06, hspace=0.06
+    )
+    panel = axes[0, 0].get_position().width * width
     for i in range(number):
-        axes[-1, i].xaxis.set_label_coords(0.5, -0.42)
-        axes[i, 0].yaxis.set_label_coords(-0.42, 0.5)
-    fig.subplots_adjust(left=0.6 / fig.get_figwidth(), right=0.99, bottom=0.6 / fig.get_figheight(), top=0.97, wspace=0.06, hspace=0.06)
+        axes[-1, i].xaxis.set_label_coords(0.5, -0.4 / panel)
+        axes[i, 0].yaxis.set_label_coords(-0.45 / panel, 0.5)
 
 
 def plot_trace(
@@ -185,15 +199,16 @@ def plot_trace(
     chosen = select(found, parameters, sky=True)
     several = len({q.source for q in chosen if q.source}) > 1
     with paper_style():
-        fig = Figure(figsize=(PAGE_WIDTH, 0.45 + 0.85 * len(chosen)), layout="constrained")
+        fig = Figure(figsize=(PAGE_WIDTH, 0.45 + 0.75 * len(chosen)), layout="constrained")
         axes = fig.subplots(len(chosen), 2, squeeze=False, sharey="row", width_ratios=(4, 1))
         for row, q in zip(axes, chosen, strict=True):
             _trace_row(row, q, truth_of(q, truths))
-            row[0].set_ylabel(axis_label(q, several, "\n"))
+            row[0].set_ylabel(axis_label(q, several, "\n"), fontsize=7)
             r_hat, bulk, tail = diagnose(q.draws)
             row[0].set_title(f"R-hat {r_hat:.3f}, ESS {bulk:.0f} bulk, {tail:.0f} tail", fontsize=7, loc="right", pad=2)
+        for ax in axes[:-1, 0]:
+            ax.tick_params(labelbottom=False)
         axes[-1, 0].set_xlabel("draw")
-        axes[-1, 1].set_xlabel("density")
         fig.align_ylabels(axes[:, 0])
     return fig
 
@@ -204,96 +219,10 @@ def _trace_row(row: Sequence[Axes], quantity: Quantity, truth: float | None) -> 
     for chain, draws in enumerate(quantity.draws):
         colour = PALETTE[chain % len(PALETTE)]
         trace.plot(draws, color=colour, linewidth=0.4, alpha=0.8)
-        marginal.hist(draws, bins=edges, orientation="horizontal", histtype="step", density=True, color=colour, linewidth=0.8)
+        style = {"orientation": "horizontal", "histtype": "step", "color": colour, "linewidth": 0.8}
+        marginal.hist(draws, bins=edges, density=True, **style)
     for ax in row if truth is not None else ():
         ax.axhline(truth, color="black", linewidth=0.8, linestyle="--")
     trace.set_xlim(0, max(quantity.draws.shape[1] - 1, 1))
     trace.yaxis.set_major_locator(MaxNLocator(3))
     marginal.set_xticks([])
-
-
-def plot_colours(
-    found: Sequence[Quantity], truths: Truths | None = None, axes: Sequence[Axes] | None = None
-) -> Figure:
-    """Magnitudes against band, and the colours of neighbouring bands, with 68 and 95 % intervals; limits as arrows.
-
-    Parameters
-    ----------
-    found : sequence of Quantity
-    truths : dict, optional
-        True magnitudes, marked by crosses; see `truth_of`.
-    axes : sequence of two Axes, optional
-        Where to draw magnitudes and colours.
-
-    Returns
-    -------
-    Figure
-    """
-    sources = list(dict.fromkeys(q.source for q in found if q.parameter == "flux"))
-    if not sources:
-        raise ValueError("no source has a flux in this posterior, so there are no magnitudes or colours to plot")
-    widest = max(len(distinct_fluxes(found, source)) for source in sources)
-    with paper_style():
-        if axes is None:
-            width = PAGE_WIDTH if widest > 3 else max(COLUMN_WIDTH * 1.6, 4.5)
-            fig = Figure(figsize=(width, 2.7), layout="constrained")
-            axes = fig.subplots(1, 2, squeeze=False)[0] if widest > 1 else [fig.subplots()]
-        for i, source in enumerate(sources):
-            shift = 0.12 * (i - (len(sources) - 1) / 2)
-            _plot_source(axes, found, source, truths, PALETTE[i % len(PALETTE)], shift)
-        axes[0].invert_yaxis()
-        axes[0].set_ylabel("total AB magnitude")
-        if len(axes) > 1:
-            axes[1].set_ylabel("colour [mag]")
-        if len(sources) > 1 or truths:
-            axes[0].legend()
-        figure = axes[0].get_figure()
-    assert isinstance(figure, Figure)
-    return figure
-
-
-def _plot_source(
-    axes: Sequence[Axes], found: Sequence[Quantity], source: str, truths: Truths | None, colour: str, shift: float
-) -> None:
-    fluxes = distinct_fluxes(found, source)
-    names = [flux.image or flux.band for flux in fluxes]
-    true = [truth_of(Quantity("mag", f.draws, f.source, f.band, f.image), truths) for f in fluxes]
-    magnitudes = [magnitude_estimate(flux) for flux in fluxes]
-    _plot_estimates(axes[0], names, magnitudes, true, colour, shift, source)
-    if len(axes) > 1 and len(fluxes) > 1:
-        shades = [colour_estimate(one, two) for one, two in pairwise(fluxes)]
-        differences = [a - b if a is not None and b is not None else None for a, b in pairwise(true)]
-        labels = [shade.name.replace(" - ", " $-$ ") for shade in shades]
-        _plot_estimates(axes[1], labels, shades, differences, colour, shift, source)
-
-
-def _plot_estimates(
-    ax: Axes,
-    names: Sequence[str],
-    ones: Sequence[Estimate],
-    truths: Sequence[float | None],
-    colour: str,
-    shift: float,
-    label: str,
-) -> None:
-    """Points with 68 % (thick) and 95 % (thin) bars at whole numbers, limits as arrows, truths as crosses."""
-    for x, one in enumerate(ones):
-        if one.limit is None:
-            low, high = np.quantile(one.draws, [0.025, 0.975], method="nearest")
-            ax.plot([x + shift] * 2, [low, high], color=colour, linewidth=0.8)
-            ax.plot([x + shift] * 2, one.interval, color=colour, linewidth=2.2, solid_capstyle="butt")
-            ax.plot(x + shift, one.median, "o", color=colour, markersize=4, markeredgecolor="white", markeredgewidth=0.5)
-        elif one.limit.direction != "undetermined":
-            fainter = one.limit.direction == ">"
-            marker = r"$\uparrow$" if fainter else r"$\downarrow$"
-            ax.plot(x + shift, one.limit.value, marker=marker, color=colour, markersize=9)
-    marked = [(x + shift, t) for x, t in enumerate(truths) if t is not None]
-    if marked:
-        ax.plot(*zip(*marked, strict=True), "x", color="black", markersize=5, zorder=5, label=f"{label} truth")
-    ax.plot([], [], "o", color=colour, markersize=4, label=label)
-    ax.set_xticks(range(len(names)), names)
-    ax.set_xlim(-0.6, len(names) - 0.4)
-    if len(names) > 5:
-        ax.tick_params(axis="x", labelrotation=45)
-    ax.grid(axis="y", color="0.9", linewidth=0.5)
-    ax.set_axisbelow(True)

@@ -19,7 +19,7 @@ import numpy as np
 
 from bayesjoint.infer.goodness import Goodness, goodness, judge_fit, judge_images
 from bayesjoint.infer.verdict import Verdict, judge_convergence, judge_edges, judge_sampler
-from bayesjoint.report import images_plot, latex, plots, tables
+from bayesjoint.report import colours_plot, images_plot, latex, plots, tables
 from bayesjoint.report.archive import describe_run, fit_record, pack_images, unpack_images
 from bayesjoint.report.estimates import Estimate, FluxEstimate
 from bayesjoint.report.photometry import ONE_SIGMA
@@ -296,8 +296,8 @@ class Posterior:
         return plots.plot_trace(self.quantities, diagnose, **options)
 
     def plot_colours(self, **options: Any) -> Figure:
-        """Magnitudes and colours of each source; see `plots.plot_colours`."""
-        return plots.plot_colours(self.quantities, **options)
+        """Magnitudes and colours of each source; see `colours_plot.plot_colours`."""
+        return colours_plot.plot_colours(self.quantities, **options)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write everything as netCDF.

@@ -25,7 +25,7 @@ UNITS = {
     "mag": "mag(AB)",
     "sky": "nJy / arcsec2",
 }
-AUXILIARY = ("_ellipticity",)
+AUXILIARY = ("ellipticity", "total")  # other forms of q and pa, and of the flux
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,30 +138,40 @@ def _split(site: str, layout: Layout, sources: tuple[str, ...]) -> tuple[str, st
     if source:
         return source, "flux", image
     source, _, parameter = site.rpartition("_")
-    if source in sources and parameter in PARAMETERS:
+    if source in sources and parameter in (*PARAMETERS, *AUXILIARY):
         return source, parameter, ""
     return "", site, ""
 
 
 def _of_site(site: str, draws: np.ndarray, layout: Layout, sources: tuple[str, ...]) -> Iterator[Quantity]:
     """The scalars of one site, index by index of its trailing axes."""
-    if site.endswith(AUXILIARY) or not np.issubdtype(np.asarray(draws).dtype, np.number):
+    draws = np.asarray(draws)
+    if not np.issubdtype(draws.dtype, np.number):
         return
     source, parameter, image = _split(site, layout, sources)
+    if parameter in AUXILIARY:
+        return
     dims = tuple(layout.dims.get(site, ()))
     dims += tuple(f"{site}_dim_{i}" for i in range(len(dims), draws.ndim - 2))
-    if parameter == "flux" and not dims and not image and len(layout.bands) > 1:
+    if parameter == "flux" and not dims and not image:  # one flux for all bands
         draws, dims = np.broadcast_to(draws[..., None], (*draws.shape, len(layout.bands))), ("band",)
-    if parameter == "flux" and not dims and not image:
-        dims, draws = ("band",), draws[..., None]
+    dims = _recognised(dims, draws.shape[2:], layout) if source else dims
     for index in np.ndindex(draws.shape[2:]):
         where = _placed(dims, index, image, layout)
-        one = np.asarray(draws[(..., *index)], dtype=float)
+        one = draws[(..., *index)].astype(float)
         number = "".join(f"[{i}]" for d, i in zip(dims, index, strict=True) if d not in ("band", "image"))
         name = {"source": source + number} if source else {"parameter": parameter + number}
         one = unwrap_axial(one) if parameter == "pa" else one
         unit = UNITS.get(parameter, "") if source or parameter == "sky" else ""
         yield replace(Quantity(parameter, one, source, unit=unit), **where, **name)
+
+
+def _recognised(dims: tuple[str, ...], shape: tuple[int, ...], layout: Layout) -> tuple[str, ...]:
+    """The last axis of a source's parameter, when it has no name: over bands or images if it is as long."""
+    lengths = {len(layout.images): "image", len(layout.bands): "band"}
+    if not dims or dims[-1] in ("band", "image") or "band" in dims or shape[-1] not in lengths:
+        return dims
+    return (*dims[:-1], lengths[shape[-1]])
 
 
 def _placed(dims: Sequence[str], index: Sequence[int], image: str, layout: Layout) -> dict[str, str]:

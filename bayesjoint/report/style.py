@@ -27,7 +27,7 @@ _SYMBOLS = {
     "flux": "flux",
     "sky": "sky",
 }
-_UNITS = {"arcsec": "arcsec", "deg": "deg", "nJy": "nJy", "nJy / arcsec2": r"nJy arcsec$^{-2}$"}
+_UNITS = {"arcsec": "arcsec", "deg": "deg", "nJy": "nJy", "nJy / arcsec2": r"nJy/arcsec$^2$"}
 _SETTINGS = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -46,8 +46,7 @@ _SETTINGS = {
     "ytick.major.width": 0.7,
     "legend.frameon": False,
     "axes.formatter.useoffset": False,
-    "figure.dpi": 110,
-    "savefig.dpi": 220,
+    "figure.dpi": 150,
 }
 
 

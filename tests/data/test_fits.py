@@ -1,4 +1,4 @@
-"""Reading FITS: every form that is understood, arguments over files, cutouts, names, and files that are refused."""
+"""Reading FITS: every form understood, arguments over files, cutouts, names, and files that are refused."""
 
 import re
 
@@ -26,7 +26,7 @@ def stamp(sigma=2.0, half=12):
 
 @pytest.fixture
 def write(build, tmp_path):
-    """Write a FITS file of noise with a WCS, zero point, band and PSF; keywords change or (None) drop what it has."""
+    """Write a FITS file of noise with WCS, zero point, band and PSF; keywords change or (None) drop these."""
 
     def writer(name="r.fits", data=None, wcs="default", psf=True, extensions=None, **keywords):
         data = noise() if data is None else data
@@ -134,11 +134,11 @@ def test_cutouts_keep_the_sky(write, build, angle, sip):
     whole, cut = read_image(path), read_image(path, position=position, size=(6.0, 9.0))
     assert cut.shape == (20, 30)
     x, y = cut.wcs.all_world2pix(*position, 0)
-    full = np.array([70, 30]) - [int(round(float(x))), int(round(float(y)))]
+    full = np.array([70, 30]) - [round(float(x)), round(float(y))]
     np.testing.assert_array_equal(cut.data, whole.data[full[1] : full[1] + 20, full[0] : full[0] + 30])
     np.testing.assert_array_equal(cut.invvar, whole.invvar[full[1] : full[1] + 20, full[0] : full[0] + 30])
     np.testing.assert_allclose(
-        cut.wcs.all_pix2world(3, 4, 0), whole.wcs.all_pix2world(*(full + [3, 4]), 0), rtol=1e-11
+        cut.wcs.all_pix2world(3, 4, 0), whole.wcs.all_pix2world(full[0] + 3, full[1] + 4, 0), rtol=1e-11
     )
     assert read_image(path, position=SkyCoord(*position, unit="deg"), size=6).shape == (20, 20)
     with pytest.raises(ValueError, match="lies outside the image"):
