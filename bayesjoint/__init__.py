@@ -13,5 +13,7 @@ from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
 from bayesjoint.render.images import render
+from bayesjoint.report.posterior import Posterior
+from bayesjoint.report.sampling import sample
 
 __version__ = "0.1.0"

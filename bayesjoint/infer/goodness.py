@@ -1,4 +1,4 @@
-"""Whether the model describes the pixels: findings for a verdict from residuals and from a fit's own report."""
+"""Whether the model describes the pixels: findings for a verdict, from residuals and from a fit's report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ CHI2_LOW, CHI2_HIGH, CHI2_FAILURE = 0.9, 1.1, 2.0
 CORRELATED = 0.1
 SIGNIFICANT = 4.0
 SOURCE_PIXELS = 20
+SOURCE_FAILURE = 10.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def goodness(name: str, data: np.ndarray, model: np.ndarray, invvar: np.ndarray)
     used = invvar > 0
     sigma = np.sqrt(invvar)
     residual = np.where(used, (data - model) * sigma, 0.0)
-    background = np.median(model[used]) if used.any() else 0.0
+    background = np.quantile(model[used], 0.05) if used.any() else 0.0
     bright = used & (np.abs(model - background) * sigma > 1)
     correlation, error = lag_one_correlation(residual, used)
     return Goodness(
@@ -82,7 +83,7 @@ def goodness(name: str, data: np.ndarray, model: np.ndarray, invvar: np.ndarray)
 
 
 def lag_one_correlation(residual: np.ndarray, used: np.ndarray) -> tuple[float, float]:
-    """Correlation of residuals (ny, nx) of neighbouring pixels that are both used, and its expected scatter."""
+    """Correlation of residuals (ny, nx) of neighbours that are both used, and its expected scatter."""
     pairs = [(residual[1:], residual[:-1], used[1:] & used[:-1])]
     pairs.append((residual[:, 1:], residual[:, :-1], used[:, 1:] & used[:, :-1]))
     products = sum(np.sum((a * b)[both]) for a, b, both in pairs)
@@ -98,7 +99,9 @@ def judge_images(measured: Sequence[Goodness]) -> list[Finding]:
     findings: list[Finding] = []
     for image in measured:
         if image.pixels == 0:
-            findings.append(Finding("fail", f"{image.name}: no pixel carries weight", 0, "check mask and weights"))
+            findings.append(
+                Finding("fail", f"{image.name}: no pixel carries weight", 0, "check mask and weights")
+            )
             continue
         overall = _judge_chi2(image)
         findings.append(overall)
@@ -111,24 +114,25 @@ def judge_images(measured: Sequence[Goodness]) -> list[Finding]:
 def _judge_chi2(image: Goodness) -> Finding:
     value, scatter = image.chi2_per_pixel, np.sqrt(2 / image.pixels)
     significance = abs(value - 1) / scatter
-    figures = f"{image.name}: chi2/pixel is {value:.3f} ({image.pixels} pixels, expected 1 +- {scatter:.3f})"
+    what = f"{image.name}: chi2/pixel {value:.3f} (expected 1 +- {scatter:.3f})"
     inside = CHI2_LOW <= value <= CHI2_HIGH
     if significance < SIGNIFICANT or (inside and abs(value - 1) < 0.05):
-        return Finding("ok", figures, value)
+        return Finding("ok", what, value)
     if inside:
-        return Finding("note", figures, value, "the noise is off by a few per cent, and the error bars with it")
+        return Finding("note", what, value, "the noise is off by a few per cent, and the error bars with it")
     if value < 1:
         advice = (
-            f"the noise is overstated or smoothed by resampling: error bars may be {1 / np.sqrt(value):.2f} times too "
-            "wide, or hide correlated pixels; check the weights"
+            "the noise is overstated, or smoothed by resampling: error bars are too wide, unless "
+            "neighbouring pixels correlate; check the weights"
         )
-        return Finding("warning", figures, value, advice)
+        return Finding("warning", what, value, advice)
     severity: Severity = "fail" if value > CHI2_FAILURE else "warning"
     advice = (
-        "the noise is understated, the PSF wrong, a neighbour not masked, or the model too simple: look at the "
-        f"residuals; if they look like noise, error bars want a factor of {np.sqrt(value):.2f}"
+        "look at the residuals: where they look like noise, the noise is understated (and error bars too "
+        "small by the root of chi2/pixel); where they do not, the PSF is wrong, a neighbour is not masked or "
+        "the model is too simple"
     )
-    return Finding(severity, figures, value, advice)
+    return Finding(severity, what, value, advice)
 
 
 def _judge_source(image: Goodness) -> list[Finding]:
@@ -139,33 +143,27 @@ def _judge_source(image: Goodness) -> list[Finding]:
     excess = (value - 1) / np.sqrt(2 / image.source_pixels)
     if value < CHI2_HIGH or excess < SIGNIFICANT:
         return []
-    what = (
-        f"{image.name}: chi2/pixel is {value:.2f} on the {image.source_pixels} pixels where the source stands out, "
-        f"though {image.chi2_per_pixel:.3f} over the whole image"
-    )
+    where = f"on the {image.source_pixels} pixels where the source stands out"
+    what = f"{image.name}: chi2/pixel {value:.2f} {where}"
     advice = (
-        "the source has structure that the model lacks (arms, a bar, a bulge), or the PSF or its noise is off: magnitudes "
-        "hold to about the residual flux, and errors of the structure are too small"
+        "the source has structure that the model lacks (arms, a bar, a bulge), or its PSF or photon noise is "
+        "off: errors of the structure are too small, and magnitudes may be off by what the residuals hold"
     )
-    return [Finding("fail" if value > 5 * CHI2_FAILURE else "warning", what, value, advice)]
+    return [Finding("fail" if value > SOURCE_FAILURE else "warning", what, value, advice)]
 
 
 def _judge_correlation(image: Goodness) -> Finding:
-    value, significance = image.correlation, image.correlation / image.correlation_error
-    figures = (
-        f"{image.name}: residuals of neighbouring pixels correlate by {value:+.3f} "
-        f"(expected 0 +- {image.correlation_error:.3f})"
-    )
-    if abs(significance) < SIGNIFICANT or abs(value) < 0.02:
-        return Finding("ok", figures, value)
+    value, error = image.correlation, image.correlation_error
+    what = f"{image.name}: neighbouring residuals correlate by {value:.3f} +- {error:.3f}"
+    if abs(value) < max(SIGNIFICANT * error, 0.02):
+        return Finding("ok", what, value)
     if value < CORRELATED:
-        return Finding("note", figures, value, "slightly correlated noise, or faint light that is not modelled")
-    factor = np.sqrt(1 + 4 * min(value, 1.0))
+        return Finding("note", what, value, "slightly correlated noise, or faint light that is not modelled")
     advice = (
-        "resampled images have correlated noise (sky subtraction, drizzling and coaddition make it), and unmodelled light looks "
-        f"the same: error bars are too small, by a factor of {factor:.1f} or more"
+        "resampled images have correlated noise, and light that is not modelled looks the same: error bars "
+        "are too small, by about the root of 1 + 4 times the correlation if it is noise"
     )
-    return Finding("warning", figures, value, advice)
+    return Finding("warning", what, value, advice)
 
 
 def judge_fit(

@@ -1,12 +1,13 @@
 """Whether to trust a result, and what to do about it, in plain words.
 
-Each `judge_...` function takes numbers and returns findings; `Verdict.from_findings` sums them up. Nothing here knows
-where the numbers came from: R-hat and effective sample sizes are computed by the caller.
+Each `judge_...` function takes numbers and returns findings; `Verdict.from_findings` sums them up. Nothing
+here knows where the numbers came from: R-hat and effective sample sizes are computed by the caller.
 """
 
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -84,11 +85,24 @@ class Verdict:
         return Verdict.from_findings(self.findings + other.findings, "the result")
 
     def __str__(self) -> str:
-        """The headline and what deserves a look; checks that passed are left out."""
-        return "\n".join([self.headline, *(f"  {f}" for f in self.findings if f.severity != "ok")])
+        """The headline and what deserves a look, each advice once; checks that passed are left out."""
+        lines = [self.headline]
+        for severity, advice, found in self.grouped():
+            lines += _wrapped(f"{severity}: " + "; ".join(found), "  ", "    ")
+            lines += _wrapped(f"-> {advice}", "    ", "       ") if advice else []
+        return "\n".join(lines)
+
+    def grouped(self) -> list[tuple[Severity, str, list[str]]]:
+        """What deserves a look as (severity, advice, findings that share them), gravest first."""
+        groups: dict[tuple[Severity, str], list[str]] = {}
+        for finding in self.findings:
+            if finding.severity != "ok":
+                groups.setdefault((finding.severity, finding.advice), []).append(finding.what)
+        return [(severity, advice, found) for (severity, advice), found in groups.items()]
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{html.escape(str(f))}</li>" for f in self.findings if f.severity != "ok")
+        grouped = (f"{severity}: {'; '.join(found)} → {advice}" for severity, advice, found in self.grouped())
+        items = "".join(f"<li>{html.escape(text)}</li>" for text in grouped)
         return f"<b>{html.escape(self.headline)}</b><ul>{items}</ul>"
 
     def as_dict(self) -> dict:
@@ -97,6 +111,10 @@ class Verdict:
             {**vars(f), "figure": float(f.figure) if np.isfinite(f.figure) else None} for f in self.findings
         ]
         return {"trusted": self.trusted, "headline": self.headline, "findings": findings}
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent=first, subsequent_indent=rest)
 
 
 def _counted(number: int, noun: str) -> str:
@@ -136,7 +154,9 @@ def _judge_r_hat(r_hat: Mapping[str, float]) -> Finding:
         return Finding("ok", f"chains agree (largest R-hat {worst:.4f})", worst)
     severity: Severity = "fail" if worst >= R_HAT_FAILURE else "warning"
     what = f"chains disagree: R-hat up to {worst:.3f} (wanted under {R_HAT_LIMIT}) in {_named(bad)}"
-    advice = "draw more; if it stays, look at the trace: chains may sit on different peaks (several starts help)"
+    advice = (
+        "draw more; if it stays, look at the trace: chains may sit on different peaks (several starts help)"
+    )
     return Finding(severity, what, worst, advice)
 
 
@@ -150,7 +170,9 @@ def _judge_ess(kind: str, ess: Mapping[str, float], part: str) -> Finding:
         f"{kind} effective sample size is only {worst:.0f} for {name} (wanted {ESS_WANTED}): "
         f"{part} carry a sampling error of {100 / np.sqrt(max(worst, 1)):.0f} % of the posterior's width"
     )
-    advice = f"draw about {np.ceil(ESS_WANTED / max(worst, 1)):.0f} times as many, or start from fit_map's result"
+    advice = (
+        f"draw about {np.ceil(ESS_WANTED / max(worst, 1)):.0f} times as many, or start from fit_map's result"
+    )
     return Finding(severity, what, worst, advice)
 
 
@@ -198,8 +220,8 @@ def _judge_divergences(diverging: np.ndarray) -> Finding:
     severity: Severity = "fail" if share > 0.01 else "warning"
     what = f"{_counted(count, 'divergence')} ({100 * share:.2g} % of the draws)"
     advice = (
-        "raise target_accept (0.95); look where they cluster in the corner plot: often q near 1, n or Re at its "
-        "prior's end, or a hierarchy that wants the non-centred form"
+        "raise target_accept (0.95); look where they cluster in the corner plot: often q near 1, n or Re at "
+        "its prior's end, or a hierarchy that wants the non-centred form"
     )
     return Finding(severity, what, count, advice)
 
@@ -257,8 +279,8 @@ def _piled(name: str, draws: np.ndarray, low: float, high: float) -> list[Findin
         if share > 0.1:
             what = f"{100 * share:.0f} % of the posterior of {name} leans on its end at {end:g}"
             advice = (
-                "its interval is set by the prior, not by the data: check PSF, sky and neighbours, think of a second "
-                "component (a point source, a disk), or fix the parameter and say so"
+                "its interval is set by the prior, not by the data: check PSF, sky and neighbours, think of "
+                "a second component (a point source, a disk), or fix the parameter and say so"
             )
             found.append(Finding("warning", what, float(share), advice))
     return found
@@ -268,9 +290,17 @@ def _judge_axis_ratio(name: str, draws: np.ndarray) -> list[Finding]:
     round_share, thin_share = float(np.mean(draws > Q_ROUND)), float(np.mean(draws < Q_THIN))
     found = []
     if round_share > 0.1:
-        what = f"{100 * round_share:.0f} % of the posterior of {name} is over {Q_ROUND}: the galaxy looks round"
-        found.append(Finding("note", what, round_share, "its position angle means little; nothing else suffers"))
+        what = (
+            f"{100 * round_share:.0f} % of the posterior of {name} is over {Q_ROUND}: the galaxy looks round"
+        )
+        found.append(
+            Finding("note", what, round_share, "its position angle means little; nothing else suffers")
+        )
     if thin_share > 0.1:
-        what = f"{100 * thin_share:.0f} % of the posterior of {name} is under {Q_THIN}, thinner than any galaxy"
-        found.append(Finding("warning", what, thin_share, "look for a satellite trail, a bad column or a wrong PSF"))
+        what = (
+            f"{100 * thin_share:.0f} % of the posterior of {name} is under {Q_THIN}, thinner than any galaxy"
+        )
+        found.append(
+            Finding("warning", what, thin_share, "look for a satellite trail, a bad column or a wrong PSF")
+        )
     return found

@@ -52,12 +52,13 @@ def _is_inside(position, image: Image) -> jax.Array:
 def _unit_spectrum(component: Sersic | PointSource, image: Image, position, jacobian) -> jax.Array:
     """Half-plane spectrum (ny, nx // 2 + 1) of the component at unit flux, folded orders summed."""
     kx, ky = _frequencies(image)
-    amplitude = image.transfer
     if isinstance(component, Sersic):
         axes = jnp.matmul(component.axes, jacobian.T, precision="highest")
-        amplitude = amplitude * component.radial_transform(_squared_frequency(axes, kx, ky))
+        amplitude = component.radial_transform(_squared_frequency(axes, kx, ky))
+    else:
+        amplitude = jnp.ones((kx.shape[0], ky.shape[1], kx.shape[1]), kx.dtype)
     shifted = _shift(amplitude, position, kx, ky, len(image.orders) == 1)
-    return jnp.sum(shifted, axis=0)
+    return jnp.sum(image.transfer * shifted, axis=0)
 
 
 def _frequencies(image: Image) -> tuple[jax.Array, jax.Array]:
@@ -88,21 +89,32 @@ def _shift(amplitude, position, kx, ky, lone: bool) -> jax.Array:
 
     @jax.custom_jvp
     def shift(amplitude, position):
-        return amplitude * _phase(ky, position[1], lone)[:, :, None] * _phase(kx, position[0], lone)[:, None, :]
+        cosine, sine = _turns(position, kx, ky, lone)
+        return jax.lax.complex(amplitude * cosine, amplitude * sine)
 
     @shift.defjvp
     def shift_jvp(primals, tangents):
         (amplitude, position), (d_amplitude, d_position) = primals, tangents
-        phase = _phase(ky, position[1], lone)[:, :, None] * _phase(kx, position[0], lone)[:, None, :]
-        shifted = amplitude * phase
+        cosine, sine = _turns(position, kx, ky, lone)
+        real, imaginary = amplitude * cosine, amplitude * sine
         rows = jnp.stack([jnp.ones_like(ky), ky], axis=2)
         columns = jnp.stack([jnp.ones_like(kx), kx], axis=1)
         zero = jnp.zeros_like(d_position[0])
         form = jnp.stack([zero, d_position[0], d_position[1], zero]).reshape(2, 2)
         angle = jnp.matmul(jnp.matmul(rows, form, precision="highest"), columns, precision="highest")
-        return shifted, phase * d_amplitude - 1j * angle * shifted
+        tangent = jax.lax.complex(d_amplitude * cosine + angle * imaginary, d_amplitude * sine - angle * real)
+        return jax.lax.complex(real, imaginary), tangent
 
     return shift(amplitude, position)
+
+
+def _turns(position, kx, ky, lone: bool) -> tuple[jax.Array, jax.Array]:
+    """Real and imaginary part of exp(-i (kx x0 + ky y0)), (orders, ny, nx), as products of one vector for each axis."""
+    along, across = _phase(kx, position[0], lone), _phase(ky, position[1], lone)
+    columns = jnp.stack([along.real, along.imag], axis=1)
+    rows = jnp.stack([across.real, -across.imag], axis=2), jnp.stack([across.imag, across.real], axis=2)
+    cosine, sine = (jnp.matmul(row, columns, precision="highest") for row in rows)
+    return cosine, sine
 
 
 def _phase(k, x, lone: bool) -> jax.Array:

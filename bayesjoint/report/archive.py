@@ -1,7 +1,7 @@
 """Images, fits and provenance as plain arrays and text, and back: what makes a saved posterior complete.
 
-Everything needed to redo a fit is here: pixels and weights, WCS, PSF, zero points, frame, starting values. Images come
-back with the very numbers they had.
+Everything needed to redo a fit is here: pixels and weights, WCS, PSF, zero points, frame, starting values.
+Images come back with the very numbers they had.
 """
 
 from __future__ import annotations
@@ -25,20 +25,29 @@ from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import AB_ZEROPOINT_NJY, Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf import PSF, GaussianPSF, MoffatPSF
+from bayesjoint.infer.draws import Draws
 
 PACKAGES = ("bayesjoint", "jax", "numpyro", "arviz", "astropy", "numpy", "scipy")
+FIT_FIELDS = (
+    *("values", "errors", "labels", "unconstrained", "covariance", "log_posterior"),
+    *("chi2", "pixels", "chi2_per_dof", "iterations", "converged", "reason", "advice", "seconds"),
+)
 Archive = dict[str, tuple[tuple[str, ...], np.ndarray]]
 
 
 def pack_images(images: ImageSet, models: Sequence[np.ndarray] | None) -> Archive:
     """An image set, and the model pixels of each image, as named arrays with the names of their axes.
 
-    Arrays that differ in shape from image to image end in the image's number: data_0, invvar_0, psf_0, model_0.
+    Arrays that differ in shape from image to image end in the image's number: data_0, invvar_0, psf_0,
+    model_0.
     """
     packed: Archive = {
         "band_of_image": (("image",), np.array([image.band for image in images], dtype=str)),
         "zeropoint": (("image",), np.array([image.zeropoint for image in images])),
-        "time": (("image",), np.array([np.nan if image.time is None else float(image.time) for image in images])),
+        "time": (
+            ("image",),
+            np.array([np.nan if image.time is None else float(image.time) for image in images]),
+        ),
         "noise_estimated": (("image",), np.array([image.noise_estimated for image in images], dtype=np.int8)),
         "wcs": (("image",), np.array([wcs_text(image.wcs) for image in images], dtype=str)),
         "psf": (("image",), np.array([json.dumps(_psf_record(image.psf)) for image in images], dtype=str)),
@@ -83,7 +92,7 @@ def unpack_images(packed: Mapping[str, np.ndarray], names: Sequence[str]) -> Ima
 
 
 def _unpack_image(packed: Mapping[str, np.ndarray], i: int, name: str, frame: TangentFrame) -> Image:
-    """One image. Its data are in nJy already; what was warned about when it was first made is not warned about again."""
+    """One image, whose data are in nJy already; old warnings are not given again."""
     time = float(packed["time"][i])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -134,11 +143,7 @@ def _psf(record: dict[str, Any], stamp: np.ndarray | None) -> PSF | GaussianPSF 
 
 def fit_record(fit: Any) -> dict[str, Any]:
     """A MapFit as plain lists, numbers and text, ready for JSON; numbers that are not finite become None."""
-    names = (
-        "values errors labels unconstrained covariance chi2 pixels chi2_per_dof log_posterior iterations converged "
-        "reason advice seconds"
-    ).split()
-    return {name: _plain(getattr(fit, name)) for name in names if hasattr(fit, name)}
+    return {name: _plain(getattr(fit, name)) for name in FIT_FIELDS if hasattr(fit, name)}
 
 
 def _plain(value: Any) -> Any:
@@ -153,6 +158,22 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in array]
     item = array.item()
     return item if not isinstance(item, float) or np.isfinite(item) else None
+
+
+def run_record(
+    draws: Draws, images: ImageSet, fit: Any = None, provenance: Mapping[str, Any] | None = None
+) -> dict[str, str | int | float]:
+    """How a posterior was made, as attributes of its file: settings, names, the fit, versions."""
+    return describe_run(provenance) | {
+        "seed": int(draws.seed),
+        "warmup": int(draws.warmup),
+        "interrupted": int(draws.interrupted),
+        "seconds": json.dumps(_plain(draws.seconds)),
+        "step_size": json.dumps(_plain(np.ravel(draws.step_size))),
+        "bands": json.dumps(list(images.bands)),
+        "images": json.dumps(list(images.names)),
+        "map_fit": json.dumps(fit_record(fit)) if fit is not None else "",
+    }
 
 
 def describe_run(provenance: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The figure of photometry: magnitudes against band, and the colours of neighbouring bands with their values."""
+"""The figure of photometry: magnitudes against band, and colours of neighbouring bands with their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from bayesjoint.report.quantities import Quantity
 from bayesjoint.report.style import PAGE_WIDTH, PALETTE, paper_style
 from bayesjoint.report.tables import colour_estimate, distinct_fluxes, magnitude_estimate
 
-_TRUTH = {"marker": "D", "color": "none", "markeredgecolor": "black", "markersize": 6.5, "markeredgewidth": 0.9, "zorder": 5}
+_TRUTH = {
+    "marker": "D",
+    "color": "none",
+    "markeredgecolor": "black",
+    "markersize": 6.5,
+    "markeredgewidth": 0.9,
+    "zorder": 5,
+}
 
 
 def plot_colours(
@@ -30,7 +37,7 @@ def plot_colours(
     ----------
     found : sequence of Quantity
     truths : dict, optional
-        True magnitudes, e.g. {"mag": {"NUV": 18.2, "r": 15.1}}, marked by open diamonds; see `plots.truth_of`.
+        True magnitudes, e.g. {"mag": {"NUV": 18.2, "r": 15.1}}, as open diamonds; see `plots.truth_of`.
     axes : sequence of two Axes, optional
         Where to draw magnitudes and colours.
 
@@ -40,14 +47,18 @@ def plot_colours(
     """
     sources = list(dict.fromkeys(q.source for q in found if q.parameter == "flux"))
     if not sources:
-        raise ValueError("no source has a flux in this posterior, so there are no magnitudes or colours to plot")
+        raise ValueError(
+            "no source has a flux in this posterior, so there are no magnitudes or colours to plot"
+        )
     fluxes = {source: distinct_fluxes(found, source) for source in sources}
     with paper_style():
         if axes is None:
             rows = sum(len(f) - 1 for f in fluxes.values())
             fig = Figure(figsize=(PAGE_WIDTH, max(2.6, 0.6 + 0.26 * rows)), layout="constrained")
-            axes = fig.subplots(1, 2, width_ratios=(1, 1.15))
-        truths_by_source = {source: [_true_magnitude(f, truths) for f in fluxes[source]] for source in sources}
+            axes = list(fig.subplots(1, 2, width_ratios=(1, 1.15)))
+        truths_by_source = {
+            source: [_true_magnitude(f, truths) for f in fluxes[source]] for source in sources
+        }
         plot_magnitudes(axes[0], fluxes, truths_by_source)
         plot_neighbours(axes[1], fluxes, truths_by_source)
         figure = axes[0].get_figure()
@@ -62,7 +73,7 @@ def _true_magnitude(flux: Quantity, truths: Mapping[str, Any] | None) -> float |
 def plot_magnitudes(
     ax: Axes, fluxes: Mapping[str, Sequence[Quantity]], truths: Mapping[str, Sequence[float | None]]
 ) -> None:
-    """Magnitude against band for each source, bright at the top; a band's limit is an arrow towards fainter."""
+    """Magnitude against band for each source, bright at the top; a limit is an arrow towards fainter."""
     names = list(dict.fromkeys(f.image or f.band for ones in fluxes.values() for f in ones))
     for i, (source, ones) in enumerate(fluxes.items()):
         colour, shift = PALETTE[i % len(PALETTE)], 0.12 * (i - (len(fluxes) - 1) / 2)
@@ -132,14 +143,22 @@ def _bars(ax: Axes, one: Estimate, draws: np.ndarray, place: float, colour: str,
     """The median with a 68 % (thick) and a 95 % bar (thin), along y if upright."""
     levels = [0.025, (1 - one.probability) / 2, 0.5, (1 + one.probability) / 2, 0.975]
     low, inner_low, middle, inner_high, high = np.quantile(draws, levels, method="nearest")
-    marker = {"marker": "o", "color": colour, "markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.5}
+    marker = {
+        "marker": "o",
+        "color": colour,
+        "markersize": 4,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.5,
+    }
     thick = {"color": colour, "linewidth": 2.6, "solid_capstyle": "butt"}
     for ends, style in (((low, high), {"color": colour, "linewidth": 0.9}), ((inner_low, inner_high), thick)):
         ax.plot(*(([place] * 2, ends) if upright else (ends, [place] * 2)), **style)
     ax.plot(*((place, middle) if upright else (middle, place)), zorder=6, **marker)
 
 
-def _arrow(ax: Axes, start: tuple[float, float], points: tuple[float, float], colour: str, marker: str) -> None:
+def _arrow(
+    ax: Axes, start: tuple[float, float], points: tuple[float, float], colour: str, marker: str
+) -> None:
     """A tick at `start` and an arrow from it, `points` long on paper, whatever the axes' directions."""
     ax.plot(*start, marker=marker, color=colour, markersize=7, markeredgewidth=1.4)
     style = {"arrowstyle": "<-", "color": colour, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.2}

@@ -153,7 +153,7 @@ class FluxEstimate:
 
     @property
     def covariance(self) -> np.ndarray:
-        """Covariance of the fluxes (bands, bands), nJy^2: what the structure shared by the bands correlates."""
+        """Covariance of the fluxes (bands, bands), nJy^2: shared structure correlates them."""
         return np.atleast_2d(np.cov(self.draws.reshape(-1, len(self.bands)), rowvar=False, ddof=0))
 
     @property
@@ -186,4 +186,10 @@ def rounded(value: float, above: float, below: float, most: int = 6) -> tuple[st
     scale = min(errors) if errors else (abs(value) * 1e-3 if value else 1.0)
     decimals = int(np.clip(1 - np.floor(np.log10(scale)), 0, most)) if np.isfinite(scale) else 2
     value_text, above_text, below_text = (f"{x:.{decimals}f}" for x in (value, above, below))
-    return value_text.replace("-0." + "0" * decimals, "0." + "0" * decimals) if float(value_text) == 0 else value_text, above_text, below_text
+    return (
+        value_text.replace("-0." + "0" * decimals, "0." + "0" * decimals)
+        if float(value_text) == 0
+        else value_text,
+        above_text,
+        below_text,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -31,8 +32,8 @@ def plot_images(
 ) -> Figure:
     """Data, model and normalised residual of each image, in its own pixels.
 
-    Data and model share one asinh stretch, linear within the noise; grey pixels carry no weight. The arrows point North and
-    East as the image's WCS has them. Each row is labelled with chi2 per pixel.
+    Data and model share one asinh stretch, linear within the noise; grey pixels carry no weight. The arrows
+    point North and East as the image's WCS has them. Each row is labelled with chi2 per pixel.
 
     Parameters
     ----------
@@ -51,7 +52,9 @@ def plot_images(
     """
     images = list(images)
     if len(models) != len(images):
-        raise ValueError(f"{len(images)} images but {len(models)} models: give one array of model pixels per image")
+        raise ValueError(
+            f"{len(images)} images but {len(models)} models: give one array of model pixels per image"
+        )
     with paper_style():
         if axes is None:
             fig, axes = _grid(len(images))
@@ -83,7 +86,8 @@ def _grid(number: int) -> tuple[Figure, np.ndarray]:
         hspace=0.04,
     )
     axes = np.array(
-        [[fig.add_subplot(grid[i % rows, 4 * (i // rows) + k]) for k in range(3)] for i in range(number)], dtype=object
+        [[fig.add_subplot(grid[i % rows, 4 * (i // rows) + k]) for k in range(3)] for i in range(number)],
+        dtype=object,
     )
     for i in range(0, number, rows):
         for ax, title in zip(axes[i], _TITLES, strict=True):
@@ -109,7 +113,7 @@ def _colours(name: str) -> Colormap:
 def _plot_row(row: Sequence[Axes], image: Image, model: np.ndarray, size: float | None) -> None:
     used = np.asarray(image.invvar) > 0
     sigma = 1 / np.sqrt(np.median(image.invvar[used]))
-    background = float(np.median(model[used]))
+    background = float(np.quantile(model[used], 0.05))
     norm = _stretch(model[used] - background, image.data[used] - background, sigma)
     extent = _window(image, size)
     for ax, pixels in zip(row, (image.data, model), strict=False):
@@ -124,17 +128,19 @@ def _plot_row(row: Sequence[Axes], image: Image, model: np.ndarray, size: float 
     _write(row[0], 0.04, 0.96, name, va="top", weight="bold", size=8)
     chi2 = goodness(image.name, image.data, model, image.invvar).chi2_per_pixel
     paper = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-    _write(row[2], 0.04, 0.95, rf"$\chi^2$/px {chi2:.3f}", va="top", color="black", path_effects=[], bbox=paper)
+    _write(
+        row[2], 0.04, 0.95, rf"$\chi^2$/px {chi2:.3f}", va="top", color="black", path_effects=[], bbox=paper
+    )
     draw_scale_bar(row[0], image)
     draw_compass(row[0], image)
     _stretch_bar(row[1], norm)
 
 
-_PIXELS = {"origin": "lower", "interpolation": "nearest"}
+_PIXELS: dict[str, Any] = {"origin": "lower", "interpolation": "nearest"}
 
 
 def _stretch(model: np.ndarray, data: np.ndarray, sigma: float) -> AsinhNorm:
-    """Linear within two sigma of the noise, logarithmic above, to the brightest of the model (or of noise alone)."""
+    """Linear within two sigma of the noise, logarithmic above, to the brightest of the model (or noise)."""
     peak = max(float(model.max()), float(np.quantile(data, 0.999)), 5 * sigma)
     return AsinhNorm(linear_width=2 * sigma, vmin=-2.5 * sigma, vmax=peak)
 
@@ -175,7 +181,14 @@ def draw_scale_bar(ax: Axes, image: Image) -> float:
     low, high = ax.get_xlim()
     length = round_length((high - low) * image.pixel_scale)
     fraction = length / image.pixel_scale / (high - low)
-    ax.plot([0.06, 0.06 + fraction], [0.07, 0.07], transform=ax.transAxes, color="white", linewidth=1.6, path_effects=_OUTLINE)
+    ax.plot(
+        [0.06, 0.06 + fraction],
+        [0.07, 0.07],
+        transform=ax.transAxes,
+        color="white",
+        linewidth=1.6,
+        path_effects=_OUTLINE,
+    )
     unit, number = ("′", length / 60) if length >= 60 else ("″", length)
     _write(ax, 0.06 + fraction / 2, 0.09, f"{number:g}{unit}", ha="center", va="bottom")
     return length
@@ -188,7 +201,7 @@ def compass_directions(image: Image) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_compass(ax: Axes, image: Image) -> None:
-    """Arrows to the North and East in the lower right corner of a panel, true to the WCS whatever its orientation."""
+    """Arrows to the North and East in the lower right corner of a panel, true to any WCS."""
     east, north = compass_directions(image)
     length = 0.16
     corner = np.array([0.83, 0.17]) - length * (east + north) / 2
@@ -196,18 +209,36 @@ def draw_compass(ax: Axes, image: Image) -> None:
     stretch = np.array([1.0, (high - low) / (top - bottom)])
     for name, direction in (("E", east), ("N", north)):
         tip = corner + length * direction * stretch
-        arrow = {"arrowstyle": "->,head_width=0.15,head_length=0.25", "color": "white", "shrinkA": 0, "shrinkB": 0}
-        ax.annotate("", tip, corner, xycoords="axes fraction", textcoords="axes fraction", arrowprops=arrow)
-        _write(ax, *(corner + 1.35 * length * direction * stretch), name, ha="center", va="center", size=6)
+        arrow = {
+            "arrowstyle": "->,head_width=0.15,head_length=0.25",
+            "color": "white",
+            "shrinkA": 0,
+            "shrinkB": 0,
+        }
+        ax.annotate(
+            "",
+            tuple(tip),
+            tuple(corner),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            arrowprops=arrow,
+        )
+        x, y = corner + 1.35 * length * direction * stretch
+        _write(ax, x, y, name, ha="center", va="center", size=6)
 
 
 def _stretch_bar(ax: Axes, norm: AsinhNorm) -> None:
     """A small colour bar inside the model's panel: nJy per pixel above the background."""
     inset = ax.inset_axes((0.06, 0.06, 0.55, 0.035))
-    top = float(f"{norm.vmax:.0e}")
-    top = top if top <= norm.vmax else float(f"{0.8 * norm.vmax:.0e}")
-    bar = ax.figure.colorbar(ScalarMappable(norm, _colours("magma")), cax=inset, orientation="horizontal", ticks=[0, top])
+    peak = float(norm.vmax or 1.0)
+    top = float(f"{peak:.0e}")
+    top = top if top <= peak else float(f"{0.8 * peak:.0e}")
+    bar = ax.figure.colorbar(
+        ScalarMappable(norm, _colours("magma")), cax=inset, orientation="horizontal", ticks=[0, top]
+    )
     bar.minorticks_off()
     bar.outline.set(edgecolor="white", linewidth=0.5)
     inset.set_xticks([0, top], ["0", f"{top:g} nJy"], color="white", size=6, path_effects=_OUTLINE)
-    inset.tick_params(length=1.5, color="white", top=True, bottom=False, labeltop=True, labelbottom=False, pad=0.5)
+    inset.tick_params(
+        length=1.5, color="white", top=True, bottom=False, labeltop=True, labelbottom=False, pad=0.5
+    )

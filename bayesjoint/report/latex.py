@@ -1,11 +1,9 @@
-"""A paper's table: plain LaTeX tabular with values, asymmetric errors and a caption that says what they are."""
+"""A paper's table: plain LaTeX with values, asymmetric errors and a caption that says what they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-
-import numpy as np
 
 from bayesjoint.report.estimates import Estimate, rounded
 from bayesjoint.report.photometry import ONE_SIGMA, interval_words
@@ -31,7 +29,16 @@ UNITS = {
     "nJy / arcsec2": r"nJy\,arcsec$^{-2}$",
     "mag": "mag",
 }
-_ESCAPES = {"_": r"\_", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
+_ESCAPES = {
+    "_": r"\_",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+}
 
 
 def to_latex(found: Sequence[Quantity], probability: float = ONE_SIGMA, sky: bool = False) -> str:
@@ -58,7 +65,12 @@ def to_latex(found: Sequence[Quantity], probability: float = ONE_SIGMA, sky: boo
         body += _source_rows(found, source, probability)
     others = [q for q in found if not q.source and (sky or q.parameter != "sky")]
     body += [r"\hline"] * bool(others and sources) + [_row(q, estimate(q, None, probability)) for q in others]
-    head = [r"\begin{table}", r"\centering", rf"\caption{{{_caption(probability)}}}", r"\begin{tabular}{llll}"]
+    head = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_caption(probability)}}}",
+        r"\begin{tabular}{llll}",
+    ]
     head += [r"\hline", r"Parameter & Band & Value & Unit \\", r"\hline"]
     return "\n".join([*head, *body, r"\hline", r"\end{tabular}", r"\end{table}", ""])
 
@@ -87,11 +99,16 @@ def value(one: Estimate) -> str:
 
     Examples
     --------
+    >>> import numpy as np
     >>> print(value(Estimate("n", "", np.random.default_rng(0).normal(2, 0.2, (2, 5000)))))
     $2.00^{+0.20}_{-0.20}$
     """
     if one.limit is not None:
-        return r"\ldots" if one.limit.direction == "undetermined" else f"${one.limit.direction}{one.limit.value:.2f}$"
+        return (
+            r"\ldots"
+            if one.limit.direction == "undetermined"
+            else f"${one.limit.direction}{one.limit.value:.2f}$"
+        )
     if one.upper == one.lower:
         return f"${one.median:.6g}$ (fixed)"
     median, above, below = rounded(one.median, one.upper - one.median, one.median - one.lower)
@@ -101,8 +118,10 @@ def value(one: Estimate) -> str:
 def _caption(probability: float) -> str:
     words = interval_words(probability).replace(" %", r"\,\%")
     return (
-        rf"Posterior medians with {words} credible intervals; limits hold at 95\,\%. Magnitudes are AB and total, "
-        r"fluxes total, offsets East and North of the images' tangent point; $R_{\rm e}$ is the semi-major axis that holds "
+        rf"Posterior medians with {words} credible intervals; limits hold at 95\,\%. Magnitudes are AB and "
+        rf"total, "
+        r"fluxes total, offsets East and North of the images' tangent point; $R_{\rm e}$ is the semi-major "
+        r"axis that holds "
         "half the light."
     )
 

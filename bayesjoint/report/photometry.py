@@ -1,7 +1,7 @@
 """Photometry on posterior draws: magnitudes, colours, limits, and statistics of angles.
 
-Pure functions of arrays. A flux that is consistent with zero is a result: its magnitude is a limit, and colours with it
-are limits too.
+Pure functions of arrays. A flux that is consistent with zero is a result: its magnitude is a limit, and
+colours with it are limits too.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def magnitude(flux):
 def colour(flux_1, flux_2):
     """Magnitude in band 1 minus magnitude in band 2, draw by draw, from fluxes of any one unit and shape.
 
-    Where only band 1 has no positive flux the colour is inf, where only band 2 has none -inf, where both: NaN.
+    It is inf where only band 1 has no positive flux, -inf where only band 2 has none, NaN where both.
     """
     with np.errstate(invalid="ignore"):
         return np.asarray(magnitude(flux_1) - magnitude(flux_2))[()]
@@ -106,7 +106,7 @@ def signal_to_noise(flux) -> float:
 
 
 def is_detected(flux) -> bool:
-    """Whether draws of a flux stand for a detection: signal to noise of 3, and under 1 % of them at zero or less."""
+    """Whether draws of a flux stand for a detection: signal to noise over 3, under 1 % at zero or less."""
     below = float(np.mean(np.asarray(flux) <= 0))
     return signal_to_noise(flux) >= DETECTION_SNR and below < LARGEST_SHARE_BELOW_ZERO
 
@@ -114,8 +114,8 @@ def is_detected(flux) -> bool:
 def upper_flux(flux, probability: float = LIMIT_PROBABILITY) -> float:
     """Upper limit of an undetected flux, nJy: the draws' quantile, but never under 1.645 sigma.
 
-    The floor keeps a downward fluctuation of the noise (a posterior mostly below zero) from making a limit that the
-    data could not have set.
+    The floor keeps a downward fluctuation of the noise (a posterior mostly below zero) from making a limit
+    that the data could not have set.
     """
     flux = np.asarray(flux, dtype=float)
     return float(max(np.quantile(flux, probability), ONE_SIDED_95 * np.std(flux)))
@@ -129,7 +129,9 @@ def magnitude_limit(flux) -> Limit | None:
     return Limit(">", float(magnitude(upper_flux(flux))), LIMIT_PROBABILITY, why)
 
 
-def colour_limit(flux_1, flux_2, bands: tuple[str, str] = ("the first band", "the second band")) -> Limit | None:
+def colour_limit(
+    flux_1, flux_2, bands: tuple[str, str] = ("the first band", "the second band")
+) -> Limit | None:
     """The limit of the colour band 1 - band 2, or None where both are detected.
 
     With band 1 undetected the colour is redder than the limit; with band 2 undetected, bluer; with both it is
@@ -139,12 +141,19 @@ def colour_limit(flux_1, flux_2, bands: tuple[str, str] = ("the first band", "th
     if seen_1 and seen_2:
         return None
     if not (seen_1 or seen_2):
-        return Limit("undetermined", np.nan, LIMIT_PROBABILITY, f"neither {bands[0]} nor {bands[1]} is detected")
+        return Limit(
+            "undetermined", np.nan, LIMIT_PROBABILITY, f"neither {bands[0]} nor {bands[1]} is detected"
+        )
     faint, bright, sign = (flux_2, flux_1, -1.0) if seen_1 else (flux_1, flux_2, 1.0)
     draws = colour(faint, bright)
     floor = float(magnitude(ONE_SIDED_95 * np.std(faint)) - magnitude(np.median(bright)))
     value = min(float(_quantiles(draws, 1 - LIMIT_PROBABILITY)), floor)
-    return Limit("<" if seen_1 else ">", sign * value, LIMIT_PROBABILITY, f"{bands[1 if seen_1 else 0]} is not detected")
+    return Limit(
+        "<" if seen_1 else ">",
+        sign * value,
+        LIMIT_PROBABILITY,
+        f"{bands[1 if seen_1 else 0]} is not detected",
+    )
 
 
 def axial_mean(angles, period: float = 180.0) -> float:
@@ -167,10 +176,10 @@ def axial_concentration(angles, period: float = 180.0) -> float:
 
 
 def unwrap_axial(angles, period: float = 180.0) -> np.ndarray:
-    """Angles shifted by whole periods so that they lie within half a period of their mean, median in [0, period).
+    """Angles shifted by whole periods to lie within half a period of their mean, median in [0, period).
 
-    Draws of 179 and 1 degrees become 179 and 181, or -1 and 1: medians, intervals and histograms then mean something.
-    The ends of an interval may run past 0 or `period`.
+    Draws of 179 and 1 degrees become 179 and 181, or -1 and 1: medians, intervals and histograms then mean
+    something. The ends of an interval may run past 0 or `period`.
     """
     angles = np.asarray(angles, dtype=float)
     mean = axial_mean(angles, period)

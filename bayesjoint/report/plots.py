@@ -23,7 +23,9 @@ from bayesjoint.report.tables import estimate
 Truths = Mapping[str, Any]
 
 
-def select(found: Sequence[Quantity], parameters: Sequence[str] | None = None, sky: bool = False) -> list[Quantity]:
+def select(
+    found: Sequence[Quantity], parameters: Sequence[str] | None = None, sky: bool = False
+) -> list[Quantity]:
     """The quantities a figure shows: structure and magnitudes (an undetected band's flux), and other sites.
 
     Parameters
@@ -78,12 +80,20 @@ def truth_of(quantity: Quantity, truths: Truths | None) -> float | None:
     if not truths:
         return None
     q, where = quantity, quantity.image or quantity.band
-    for key in (q.label, f"{q.source}_{q.parameter}_{where}", f"{q.source}_{q.parameter}", f"{q.parameter}_{where}", q.parameter):
+    for key in (
+        q.label,
+        f"{q.source}_{q.parameter}_{where}",
+        f"{q.source}_{q.parameter}",
+        f"{q.parameter}_{where}",
+        q.parameter,
+    ):
         value = truths.get(key)
         value = value.get(where, value.get(q.band)) if isinstance(value, Mapping) else value
         if value is not None and np.ndim(value) == 0:
             value = float(value)
-            return value if q.parameter != "pa" else float(unwrap_axial([value] + [np.median(q.draws)] * 2)[0])
+            return (
+                value if q.parameter != "pa" else float(unwrap_axial([value] + [np.median(q.draws)] * 2)[0])
+            )
     return None
 
 
@@ -108,8 +118,9 @@ def plot_corner(
     chosen = select(found, parameters)
     several = len({q.source for q in chosen if q.source}) > 1
     number = len(chosen)
+    side = max(PAGE_WIDTH, 1.0 * number)
     with paper_style():
-        fig = fig or Figure(figsize=(max(PAGE_WIDTH, 1.0 * number),) * 2)
+        fig = fig or Figure(figsize=(side, side))
         _corner(chosen, fig, [axis_label(q, several, "\n") for q in chosen])
         axes = np.array(fig.axes).reshape(number, number)
         _mark_truths(axes, [truth_of(q, truths) for q in chosen])
@@ -132,7 +143,7 @@ def _corner(chosen: Sequence[Quantity], fig: Figure, labels: list[str]) -> None:
             labels=labels,
             color=DRAWS_COLOUR,
             levels=(0.393, 0.865),
-            smooth=0.9,
+            smooth=1.1,
             bins=24,
             range=[0.999] * len(chosen),
             plot_datapoints=False,
@@ -172,7 +183,12 @@ def _tidy_corner(fig: Figure, axes: np.ndarray) -> None:
             label.set_rotation(45)
     width, height = fig.get_size_inches()
     fig.subplots_adjust(
-        left=0.85 / width, right=1 - 0.1 / width, bottom=0.85 / height, top=1 - 0.25 / height, wspace=0.06, hspace=0.06
+        left=0.85 / width,
+        right=1 - 0.1 / width,
+        bottom=0.85 / height,
+        top=1 - 0.25 / height,
+        wspace=0.06,
+        hspace=0.06,
     )
     panel = axes[0, 0].get_position().width * width
     for i in range(number):
@@ -205,7 +221,9 @@ def plot_trace(
             _trace_row(row, q, truth_of(q, truths))
             row[0].set_ylabel(axis_label(q, several, "\n"), fontsize=7)
             r_hat, bulk, tail = diagnose(q.draws)
-            row[0].set_title(f"R-hat {r_hat:.3f}, ESS {bulk:.0f} bulk, {tail:.0f} tail", fontsize=7, loc="right", pad=2)
+            row[0].set_title(
+                f"R-hat {r_hat:.3f}, ESS {bulk:.0f} bulk, {tail:.0f} tail", fontsize=7, loc="right", pad=2
+            )
         for ax in axes[:-1, 0]:
             ax.tick_params(labelbottom=False)
         axes[-1, 0].set_xlabel("draw")
@@ -220,9 +238,10 @@ def _trace_row(row: Sequence[Axes], quantity: Quantity, truth: float | None) -> 
         colour = PALETTE[chain % len(PALETTE)]
         trace.plot(draws, color=colour, linewidth=0.4, alpha=0.8)
         style = {"orientation": "horizontal", "histtype": "step", "color": colour, "linewidth": 0.8}
-        marginal.hist(draws, bins=edges, density=True, **style)
-    for ax in row if truth is not None else ():
-        ax.axhline(truth, color="black", linewidth=0.8, linestyle="--")
+        marginal.hist(draws, bins=list(edges), density=True, **style)
+    if truth is not None:
+        for ax in row:
+            ax.axhline(truth, color="black", linewidth=0.8, linestyle="--")
     trace.set_xlim(0, max(quantity.draws.shape[1] - 1, 1))
     trace.yaxis.set_major_locator(MaxNLocator(3))
     marginal.set_xticks([])

@@ -1,4 +1,4 @@
-"""`Posterior`: draws with everything that belongs to them, as numbers with error bars, tables, figures and a file.
+"""`Posterior`: draws with all that belongs to them, as numbers with error bars, tables, figures and a file.
 
 This is the only module that knows ArviZ.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
@@ -17,22 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesjoint.infer.goodness import Goodness, goodness, judge_fit, judge_images
-from bayesjoint.infer.verdict import Verdict, judge_convergence, judge_edges, judge_sampler
+from bayesjoint.data.image_set import ImageSet
+from bayesjoint.infer.goodness import Goodness, goodness
+from bayesjoint.infer.verdict import Verdict
 from bayesjoint.report import colours_plot, images_plot, latex, plots, tables
-from bayesjoint.report.archive import describe_run, fit_record, pack_images, unpack_images
+from bayesjoint.report.archive import pack_images, run_record, unpack_images
+from bayesjoint.report.assess import assess
 from bayesjoint.report.estimates import Estimate, FluxEstimate
+from bayesjoint.report.files import with_slashes, without_slashes, write_whole
 from bayesjoint.report.photometry import ONE_SIGMA
-from bayesjoint.report.quantities import Layout, Quantity, find, flux_of, pick_source, quantities
+from bayesjoint.report.quantities import Layout, Quantity, flux_of, pick_source, quantities
 
 if TYPE_CHECKING:
     from astropy.table import QTable
     from matplotlib.figure import Figure
 
-    from bayesjoint.data.image_set import ImageSet
     from bayesjoint.infer.draws import Draws
-
-_SLASH = "%2F"
 
 
 @cache
@@ -48,12 +47,12 @@ def _arviz() -> Any:
 def diagnose(draws: np.ndarray) -> tuple[float, float, float]:
     """Rank-normalised split R-hat, bulk and tail effective sample size of draws (chains, draws).
 
-    A single chain is split in two, so that R-hat compares its halves. NaN for fewer than 8 draws, or for draws that do
-    not vary. (Vehtari et al. 2021, Bayesian Analysis 16, 667.)
+    A single chain is split in two, so that R-hat compares its halves. NaN for fewer than 8 draws, or for
+    draws that do not vary. (Vehtari et al. 2021, Bayesian Analysis 16, 667.)
     """
     draws = np.asarray(draws, dtype=float)
     if draws.shape[1] < 8 or np.ptp(draws) == 0 or not np.isfinite(draws).all():
-        return (float("nan"),) * 3
+        return np.nan, np.nan, np.nan
     if draws.shape[0] == 1:
         half = draws.shape[1] // 2
         draws = draws[:, : 2 * half].reshape(2, half)
@@ -73,8 +72,8 @@ class Posterior:
     Attributes
     ----------
     idata : arviz.InferenceData
-        Groups posterior, sample_stats and constant_data (images, weights, PSFs, model pixels); attributes with versions,
-        command, seed, date and the fit.
+        Groups posterior, sample_stats and constant_data (images, weights, PSFs, model pixels); attributes
+        with versions, command, seed, date and the fit.
     """
 
     def __init__(self, idata: Any, images: ImageSet | None = None):
@@ -102,9 +101,11 @@ class Posterior:
         provenance : dict, optional
             More attributes to keep, e.g. the command line.
         model_images : sequence of array (ny, nx), optional
-            Model pixels of each image, nJy, at the best draw or fit; figures and the verdict on the images need them.
+            Model pixels of each image, nJy, at the best draw or fit; figures and the verdict on the images
+            need them.
         """
         arviz = _arviz()
+        images = images if isinstance(images, ImageSet) else ImageSet(images)
         packed = pack_images(images, model_images)
         idata = arviz.from_dict(
             posterior=dict(draws.values),
@@ -115,16 +116,7 @@ class Posterior:
             | {name: list(dims) for name, (dims, _) in packed.items()},
             save_warmup=False,
         )
-        idata.attrs = describe_run(provenance) | {
-            "seed": int(draws.seed),
-            "warmup": int(draws.warmup),
-            "interrupted": int(draws.interrupted),
-            "seconds": json.dumps({key: float(value) for key, value in draws.seconds.items()}),
-            "step_size": json.dumps([float(step) for step in np.ravel(draws.step_size)]),
-            "bands": json.dumps(list(images.bands)),
-            "images": json.dumps(list(images.names)),
-            "map_fit": json.dumps(fit_record(fit)) if fit is not None else "",
-        }
+        idata.attrs = run_record(draws, images, fit, provenance)
         return cls(idata, images)
 
     @cached_property
@@ -206,20 +198,22 @@ class Posterior:
             For an unknown band or source, or twice the same band; names what there is.
         """
         if a == b:
-            raise ValueError(f"a colour needs two bands, got {a!r} twice: choose from {', '.join(self.bands)}")
+            raise ValueError(
+                f"a colour needs two bands, got {a!r} twice: choose from {', '.join(self.bands)}"
+            )
         source = pick_source(self.quantities, source)
         fluxes = (flux_of(self.quantities, band, source) for band in (a, b))
         return tables.colour_estimate(*fluxes, probability=probability)
 
     def magnitude(self, band: str, source: str | None = None, probability: float = ONE_SIGMA) -> Estimate:
-        """Total AB magnitude in a band; a limit where the band is not detected. See `colour` for the arguments."""
+        """Total AB magnitude in a band, or its limit where that is not detected; arguments as in `colour`."""
         flux = flux_of(self.quantities, band, pick_source(self.quantities, source))
         return tables.magnitude_estimate(flux, probability)
 
     def flux(
         self, band: str | None = None, source: str | None = None, probability: float = ONE_SIGMA
     ) -> Estimate | FluxEstimate:
-        """Total flux, nJy: of one band, or of all bands with their full covariance. See `colour` for the arguments."""
+        """Total flux, nJy: of one band, or of all with their full covariance; arguments as in `colour`."""
         source = pick_source(self.quantities, source)
         if band is not None:
             return tables.estimate(flux_of(self.quantities, band, source), None, probability)
@@ -254,34 +248,27 @@ class Posterior:
         names = [f"model_{i}" for i in range(len(self.image_names))]
         if any(name not in self._constants for name in names):
             raise ValueError(
-                "this posterior holds no model pixels: make it with Posterior.from_draws(..., model_images=[...]), "
-                "one array per image"
+                "this posterior holds no model pixels: make it with Posterior.from_draws(..., "
+                "model_images=[...]), one array per image"
             )
         return [self._constants[name] for name in names]
 
     def goodness(self) -> list[Goodness]:
-        """chi2 and residual correlation of each image against the stored model; empty without model pixels."""
+        """chi2 and residual correlation of each image against the stored model, if there is one."""
         if "model_0" not in self._constants:
             return []
-        pixels = ([self._constants[f"{kind}_{i}"] for kind in ("data", "model", "invvar")] for i in range(len(self.image_names)))
+        pixels = (
+            [self._constants[f"{kind}_{i}"] for kind in ("data", "model", "invvar")]
+            for i in range(len(self.image_names))
+        )
         return [goodness(name, *arrays) for name, arrays in zip(self.image_names, pixels, strict=True)]
 
     @cached_property
     def verdict(self) -> Verdict:
         """Whether to trust this posterior, and what to do about it, in plain words."""
         stats = {str(name): array.values for name, array in self.idata.sample_stats.data_vars.items()}
-        numbers = {q.label: diagnose(q.draws) for q in self.quantities if q.parameter != "mag"}
-        chains = self.idata.posterior.sizes["chain"]
-        findings = judge_convergence(*({k: v[i] for k, v in numbers.items()} for i in range(3)), chains=chains)
-        diverging = stats.get("diverging", np.zeros((chains, self.idata.posterior.sizes["draw"]), dtype=bool))
         interrupted = bool(self.idata.attrs.get("interrupted", 0))
-        findings += judge_sampler(diverging, stats.get("energy"), stats.get("n_steps"), interrupted=interrupted)
-        indices, ratios = ({q.label: q.draws for q in self.quantities if q.source and q.parameter == p} for p in ("n", "q"))
-        findings += judge_edges(indices, ratios)
-        findings += judge_images(self.goodness())
-        if (fit := self.map_fit) is not None and not fit.get("converged", True):
-            findings += judge_fit(False, str(fit.get("reason") or ""), advice=fit.get("advice") or ())
-        return Verdict.from_findings(findings, "the posterior")
+        return assess(self.quantities, diagnose, stats, self.goodness(), self.map_fit, interrupted)
 
     def plot_images(self, **options: Any) -> Figure:
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""
@@ -302,20 +289,15 @@ class Posterior:
     def save(self, path: str | os.PathLike) -> Path:
         """Write everything as netCDF.
 
-        The file is written under a temporary name in the same folder, then renamed: an interrupted or failed write leaves
-        no half file, and an old file of that name as it was.
+        The file is written under a temporary name in the same folder, then renamed: an interrupted or failed
+        write leaves no half file, and an old file of that name as it was.
         """
         path = Path(path)
         if not path.parent.is_dir():
-            raise FileNotFoundError(f"the folder {str(path.parent)!r} does not exist: make it, or choose another path")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        try:
-            _renamed(self.idata, "/", _SLASH).to_netcdf(temporary, engine="h5netcdf")
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+            raise FileNotFoundError(
+                f"the folder {str(path.parent)!r} does not exist: make it, or choose another path"
+            )
+        write_whole(path, lambda name: without_slashes(self.idata).to_netcdf(name, engine="h5netcdf"))
         return path
 
     @classmethod
@@ -323,54 +305,30 @@ class Posterior:
         """Read what `save` wrote; images and figures come with it."""
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"no file {str(path)!r}: give the path of a posterior written by Posterior.save")
+            raise FileNotFoundError(
+                f"no file {str(path)!r}: give the path of a posterior written by Posterior.save"
+            )
         try:
             with _arviz().rc_context({"data.load": "eager"}):
                 idata = _arviz().from_netcdf(str(path), engine="h5netcdf")
         except (OSError, ValueError) as error:
             raise ValueError(f"{str(path)!r} is not a netCDF file of a posterior ({error})") from None
         if "constant_data" not in idata.groups() or "bands" not in idata.attrs:
-            raise ValueError(f"{str(path)!r} was not written by Posterior.save: it lacks the images and their bands")
-        return cls(_renamed(idata, _SLASH, "/"))
+            raise ValueError(
+                f"{str(path)!r} was not written by Posterior.save: it lacks the images and their bands"
+            )
+        return cls(with_slashes(idata))
 
     def __repr__(self) -> str:
         sizes = self.idata.posterior.sizes
-        lines = [f"Posterior of {sizes['chain']} chains x {sizes['draw']} draws, {len(self.image_names)} images"]
+        lines = [
+            f"Posterior of {sizes['chain']} chains x {sizes['draw']} draws, {len(self.image_names)} images"
+        ]
         lines[0] += f" in {', '.join(self.bands)}"
         for source in self.sources:
             fluxes = tables.distinct_fluxes(self.quantities, source)
-            lines += [f"  {source}: " + "; ".join(self._brief(flux) for flux in fluxes)]
+            lines += [f"  {source}: " + "; ".join(map(tables.in_brief, fluxes))]
         return "\n".join([*lines, f"  {self.verdict.headline}"])
-
-    def _brief(self, flux: Quantity) -> str:
-        one = tables.magnitude_estimate(flux)
-        band = flux.image or flux.band
-        if one.limit is not None:
-            return f"{band} > {one.limit.value:.2f}"
-        return f"{band} {one.median:.3f} +- {one.sd:.3f}"
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>{self.verdict._repr_html_()}"
-
-    def find(self, parameter: str, source: str | None = None, band: str | None = None) -> list[Quantity]:
-        """The scalars of one parameter of a source, in one band when given."""
-        return find(self.quantities, parameter, pick_source(self.quantities, source), band)
-
-
-def _renamed(idata: Any, old: str, new: str) -> Any:
-    """A copy whose variables and axes have `new` for `old` in their names (netCDF has no place for a slash)."""
-    groups = {}
-    for group in idata.groups():
-        dataset = idata[group]
-        names = [*dataset.variables, *(d for d in dataset.dims if d not in dataset.variables)]
-        groups[group] = dataset.rename({name: str(name).replace(old, new) for name in names if old in str(name)})
-    copy = _arviz().InferenceData(**groups)
-    copy.attrs = dict(idata.attrs)
-    return copy
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

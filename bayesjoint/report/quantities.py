@@ -1,7 +1,7 @@
 """The scalars of a posterior: each site taken apart into named, dimensioned quantities.
 
-A site such as `galaxy_Ie`, with an axis over bands, becomes one `Quantity` per band of the source "galaxy". Tables and
-figures are made of quantities and know nothing of sites, axes or samplers.
+A site such as `galaxy_Ie`, with an axis over bands, becomes one `Quantity` per band of the source "galaxy".
+Tables and figures are made of quantities and know nothing of sites, axes or samplers.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def source_names(values: Mapping[str, np.ndarray], layout: Layout) -> tuple[str,
     Examples
     --------
     >>> layout = Layout({}, ("r",), ("r",), ("r",))
-    >>> source_names({"galaxy_flux": np.ones((1, 5)), "star_flux_r": np.ones((1, 5)), "sky": np.ones((1, 5))}, layout)
+    >>> draws = np.ones((1, 5))
+    >>> source_names({"galaxy_flux": draws, "star_flux_r": draws, "sky": draws}, layout)
     ('galaxy', 'star')
     """
     return tuple(dict.fromkeys(base for site in values if (base := _flux_site(site, layout)[0])))
@@ -209,7 +210,9 @@ def flux_of(found: Sequence[Quantity], band: str, source: str) -> Quantity:
         raise ValueError(f"{source!r} has no flux in band {band!r}: its bands are {there}")
     if any(not np.array_equal(q.draws, chosen[0].draws) for q in chosen[1:]):
         names = ", ".join(q.image for q in chosen)
-        raise ValueError(f"band {band!r} has {len(chosen)} fluxes of {source!r}, one per image: name one of {names}")
+        raise ValueError(
+            f"band {band!r} has {len(chosen)} fluxes of {source!r}, one per image: name one of {names}"
+        )
     return replace(chosen[0], image="") if len(chosen) > 1 else chosen[0]
 
 
@@ -226,11 +229,13 @@ def pick_source(found: Sequence[Quantity], source: str | None) -> str:
         return str(source)
     if not sources:
         raise ValueError(
-            "no source has a flux in this posterior: name the component in observe (bj.Sersic(..., name='galaxy')), "
-            "or record numpyro.deterministic('galaxy_flux', component.flux)"
+            "no source has a flux in this posterior: name the component in observe (bj.Sersic(..., "
+            "name='galaxy')), or record numpyro.deterministic('galaxy_flux', component.flux)"
         )
     if source is not None:
         raise ValueError(f"no source {source!r}: the sources are {', '.join(sources)}")
     if len(sources) > 1:
-        raise ValueError(f"there are {len(sources)} sources: say which by source=, one of {', '.join(sources)}")
+        raise ValueError(
+            f"there are {len(sources)} sources: say which by source=, one of {', '.join(sources)}"
+        )
     return sources[0]

@@ -1,9 +1,10 @@
-"""How figures look: sizes for a two-column paper, plain sans-serif type, colours safe for colour-blind readers."""
+"""How figures look: sizes for a two-column paper, sans-serif type, colours safe for colour-blind readers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 
@@ -28,7 +29,7 @@ _SYMBOLS = {
     "sky": "sky",
 }
 _UNITS = {"arcsec": "arcsec", "deg": "deg", "nJy": "nJy", "nJy / arcsec2": r"nJy/arcsec$^2$"}
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "mathtext.fontset": "dejavusans",
@@ -61,7 +62,7 @@ def axis_label(quantity: Quantity, several_sources: bool = False, separator: str
     """A quantity's symbol and unit for an axis, with its source only where there are several."""
     where = quantity.image or quantity.band
     if quantity.parameter == "mag":
-        symbol, unit = f"{where} mag" if where else "mag", ""
+        symbol, unit = f"{where}{separator}mag" if where else "mag", ""
     else:
         symbol = _SYMBOLS.get(quantity.parameter, quantity.parameter.replace("_", " "))
         symbol, unit = f"{symbol} {where}".strip(), _UNITS.get(quantity.unit, quantity.unit)

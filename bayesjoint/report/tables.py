@@ -1,15 +1,16 @@
-"""Tables of a posterior: the summary of every parameter, all colours, a catalogue by band, and LaTeX for a paper."""
+"""Tables of a posterior: the summary of every parameter, all colours, and a catalogue by band."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import Any
 
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
-from bayesjoint.report.estimates import Estimate
+from bayesjoint.report.estimates import Estimate, rounded
 from bayesjoint.report.photometry import (
     ONE_SIGMA,
     axial_concentration,
@@ -44,7 +45,9 @@ _COLOURS = {
 def estimate(quantity: Quantity, flux: Quantity | None = None, probability: float = ONE_SIGMA) -> Estimate:
     """A quantity with its error bar; a magnitude, with its limit when the band's `flux` is not detected."""
     limit = magnitude_limit(flux.draws) if flux is not None and quantity.parameter == "mag" else None
-    return Estimate(quantity.label, quantity.unit.replace("mag(AB)", "mag"), quantity.draws, probability, limit)
+    return Estimate(
+        quantity.label, quantity.unit.replace("mag(AB)", "mag"), quantity.draws, probability, limit
+    )
 
 
 def magnitude_estimate(flux: Quantity, probability: float = ONE_SIGMA) -> Estimate:
@@ -79,9 +82,9 @@ def summary_table(found: Sequence[Quantity], diagnose: Diagnose, probability: fl
     Returns
     -------
     QTable
-        parameter, source, band, image, unit, median, mean, sd, lower, upper, interval, ess_bulk, ess_tail, r_hat.
-        `interval` says in words what lower and upper are: for an undetected band's magnitude, a limit. Position
-        angles have their median in [0, 180); lower and upper may run past it.
+        parameter, source, band, image, unit, median, mean, sd, lower, upper, interval, ess_bulk, ess_tail,
+        r_hat. `interval` says in words what lower and upper are: for an undetected band's magnitude, a limit.
+        Position angles have their median in [0, 180); lower and upper may run past it.
     """
     fluxes = fluxes_by_label(found)
     rows = []
@@ -92,6 +95,31 @@ def summary_table(found: Sequence[Quantity], diagnose: Diagnose, probability: fl
         named = (q.parameter, q.source, q.band, q.image, q.unit)
         rows.append((*named, *_numbers(one), _interval_of(q, one), bulk, tail, r_hat))
     return _table(rows, _SUMMARY)
+
+
+def summary_text(table: QTable) -> str:
+    """A summary table in few columns, rounded to what the errors allow: for a terminal."""
+    rows = [("parameter", "median", "+", "-", "unit", "ESS", "R-hat")]
+    for row in table:
+        where = row["image"] or row["band"]
+        name = " ".join(part for part in (row["source"], row["parameter"], where) if part)
+        if np.isnan(row["median"]):
+            numbers = (f"> {row['lower']:.2f}", "", "")
+        else:
+            errors = (row["upper"] - row["median"], row["median"] - row["lower"])
+            numbers = rounded(row["median"], *errors)
+        ess = min(row["ess_bulk"], row["ess_tail"])
+        mixing = (f"{ess:.0f}", f"{row['r_hat']:.3f}") if np.isfinite(ess) else ("-", "-")
+        rows.append((name, *numbers, row["unit"].replace("mag(AB)", "mag"), *mixing))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    left = {0, 4}
+    return "\n".join(
+        "  ".join(
+            text.ljust(w) if i in left else text.rjust(w)
+            for i, (text, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
 
 
 def _numbers(one: Estimate) -> tuple[float, ...]:
@@ -112,14 +140,22 @@ def _interval_of(quantity: Quantity, one: Estimate) -> str:
     return words
 
 
+def in_brief(flux: Quantity) -> str:
+    """A band's magnitude in a few characters, e.g. 'r 16.877 +- 0.002' or 'NUV > 25.55'."""
+    one, band = magnitude_estimate(flux), flux.image or flux.band
+    if one.limit is not None:
+        return f"{band} > {one.limit.value:.2f}"
+    return f"{band} {one.median:.3f} +- {one.sd:.3f}"
+
+
 def colours_table(found: Sequence[Quantity], probability: float = ONE_SIGMA) -> QTable:
     """Every pair of bands of every source, in the order of the bands.
 
     Returns
     -------
     QTable
-        source, band_1, band_2, colour, unit, median, mean, sd, lower, upper, limit (empty, >, < or undetermined),
-        interval (in words).
+        source, band_1, band_2, colour, unit, median, mean, sd, lower, upper, limit (empty, >, < or
+        undetermined), interval (in words).
     """
     rows = []
     for source in dict.fromkeys(q.source for q in found if q.parameter == "flux"):
@@ -138,7 +174,10 @@ def distinct_fluxes(found: Sequence[Quantity], source: str) -> list[Quantity]:
         if not any(flux.band == other.band and np.array_equal(flux.draws, other.draws) for other in kept):
             kept.append(flux)
     bands = [flux.band for flux in kept]
-    return [f if bands.count(f.band) > 1 else Quantity(f.parameter, f.draws, f.source, f.band, unit=f.unit) for f in kept]
+    return [
+        f if bands.count(f.band) > 1 else Quantity(f.parameter, f.draws, f.source, f.band, unit=f.unit)
+        for f in kept
+    ]
 
 
 def _table(rows: list[tuple], columns: dict[str, str]) -> QTable:
@@ -147,7 +186,10 @@ def _table(rows: list[tuple], columns: dict[str, str]) -> QTable:
         return QTable(names=list(columns), dtype=kinds)
     by_column = zip(*rows, strict=True)
     return QTable(
-        {name: np.array(values, dtype=kind) for name, kind, values in zip(columns, kinds, by_column, strict=True)}
+        {
+            name: np.array(values, dtype=kind)
+            for name, kind, values in zip(columns, kinds, by_column, strict=True)
+        }
     )
 
 
@@ -157,9 +199,9 @@ def catalogue(found: Sequence[Quantity], probability: float = ONE_SIGMA) -> QTab
     Returns
     -------
     QTable
-        source, band, and for each parameter p (east, north, q, pa, n, Re, Ie, flux, mag): p, p_lower, p_upper and p_sd
-        as quantities, NaN where a source does not have it, or where a magnitude is a limit: then `mag_limit` has it
-        (fainter than this at 95 %).
+        source, band, and for each parameter p (east, north, q, pa, n, Re, Ie, flux, mag): p, p_lower, p_upper
+        and p_sd as quantities, NaN where a source does not have it, or where a magnitude is a limit: then
+        `mag_limit` has it (fainter than this at 95 %).
     """
     sources = dict.fromkeys(q.source for q in found if q.parameter == "flux")
     fluxes = [flux for source in sources for flux in distinct_fluxes(found, source)]
@@ -178,18 +220,24 @@ def catalogue(found: Sequence[Quantity], probability: float = ONE_SIGMA) -> QTab
             table["mag_limit"] = limits * u.ABmag
         for column, suffix in ((0, ""), (3, "_lower"), (4, "_upper"), (2, "_sd")):
             table[parameter + suffix] = _with_unit(numbers[:, column], unit, parameter + suffix)
-    table.meta["interval"] = interval_words(probability)
+    table.meta = {"interval": interval_words(probability)}
     return table
 
 
-def _with_unit(values: np.ndarray, unit: u.UnitBase, name: str) -> u.Quantity:
+def _with_unit(values: np.ndarray, unit: Any, name: str) -> u.Quantity:
     """A column as a quantity; the error of a magnitude is in plain mag."""
     return u.Quantity(values, u.mag) if name == "mag_sd" else values * unit
 
 
-def _in_band(found: Sequence[Quantity], parameter: str, flux: Quantity, probability: float) -> Estimate | None:
+def _in_band(
+    found: Sequence[Quantity], parameter: str, flux: Quantity, probability: float
+) -> Estimate | None:
     """The value of a parameter of the flux's source that holds in its band."""
     if parameter == "mag":
         return magnitude_estimate(flux, probability)
-    own = [q for q in find(found, parameter, flux.source) if not q.band or (q.band == flux.band and q.image in ("", flux.image))]
+    own = [
+        q
+        for q in find(found, parameter, flux.source)
+        if not q.band or (q.band == flux.band and q.image in ("", flux.image))
+    ]
     return estimate(own[0], None, probability) if own else None

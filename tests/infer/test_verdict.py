@@ -25,7 +25,9 @@ def severities(findings):
 
 
 def converge(r_hat=1.001, bulk=2000.0, tail=1500.0, chains=4):
-    return judge_convergence({"n": r_hat, "q": 1.0}, {"n": bulk, "q": 3000.0}, {"n": tail, "q": 3000.0}, chains)
+    return judge_convergence(
+        {"n": r_hat, "q": 1.0}, {"n": bulk, "q": 3000.0}, {"n": tail, "q": 3000.0}, chains
+    )
 
 
 def test_good_chains():
@@ -51,7 +53,9 @@ def test_effective_sample_size(ess, severity):
 def test_numbers_that_cannot_be_had_are_not_trust():
     nan = float("nan")
     assert severities(judge_convergence({"n": nan}, {"n": nan}, {"n": nan}, 4)) == ["fail"]
-    partly = judge_convergence({"n": 1.0, "fixed": nan}, {"n": 900.0, "fixed": nan}, {"n": 900.0, "fixed": nan}, 4)
+    partly = judge_convergence(
+        {"n": 1.0, "fixed": nan}, {"n": 900.0, "fixed": nan}, {"n": 900.0, "fixed": nan}, 4
+    )
     assert severities(partly) == ["ok"] * 3
 
 
@@ -114,7 +118,13 @@ def test_good_image():
 
 @pytest.mark.parametrize(
     ("scale", "severity", "words"),
-    [(1.005, "ok", ""), (1.04, "note", ""), (1.15, "warning", "understated"), (0.8, "warning", "overstated"), (2, "fail", "PSF")],
+    [
+        (1.005, "ok", ""),
+        (1.04, "note", ""),
+        (1.15, "warning", "understated"),
+        (0.8, "warning", "overstated"),
+        (2, "fail", "PSF"),
+    ],
 )
 def test_chi2(scale, severity, words):
     finding = judge_images([noisy(scale)])[0]
@@ -160,12 +170,29 @@ def test_fit():
     assert "start at q = 0.8" in str(judge_fit(False, "stuck", advice=("start at q = 0.8",))[0])
 
 
+def test_advice_shared_by_many_images_is_given_once():
+    verdict = Verdict.from_findings(judge_images([noisy(1.2), noisy(1.3)]))
+    text = " ".join(str(verdict).split())
+    assert text.count("r: chi2/pixel") == 2 and text.count("look at the residuals") == 1
+    assert max(map(len, str(verdict).splitlines())) <= 100
+
+
 def test_verdict_in_words():
-    fine, warned, failed = Finding("ok", "fine"), Finding("warning", "careful", 1.0, "look"), Finding("fail", "bad")
+    fine, warned, failed = (
+        Finding("ok", "fine"),
+        Finding("warning", "careful", 1.0, "look"),
+        Finding("fail", "bad"),
+    )
     good = Verdict.from_findings([fine])
     assert good.trusted and str(good) == good.headline
     mixed = Verdict.from_findings([fine, warned])
-    assert mixed.trusted and "with care" in mixed.headline and "careful -> look" in str(mixed) and "fine" not in str(mixed)
+    assert (
+        mixed.trusted
+        and "with care" in mixed.headline
+        and "careful" in str(mixed)
+        and "-> look" in str(mixed)
+        and "fine" not in str(mixed)
+    )
     both = mixed + Verdict.from_findings([failed])
     assert not both.trusted and "NOT to be trusted" in both.headline and both.findings[0].severity == "fail"
     assert json.loads(json.dumps(both.as_dict()))["findings"][0]["figure"] is None

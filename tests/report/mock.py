@@ -65,7 +65,15 @@ def make_images(bands=("NUV", "r", "W1"), names=None, seed=0) -> tuple[ImageSet,
 
 
 def make_draws(
-    bands=("NUV", "r", "W1"), images=3, flux_sd=0.02, common=0.05, undetected=(), chains=4, draws=500, seed=1, extra=None
+    bands=("NUV", "r", "W1"),
+    images=3,
+    flux_sd=0.02,
+    common=0.05,
+    undetected=(),
+    chains=4,
+    draws=500,
+    seed=1,
+    extra=None,
 ) -> Draws:
     """Gaussian draws whose fluxes share a relative error `common` and have one of their own, `flux_sd`."""
     rng = np.random.default_rng(seed)
@@ -75,7 +83,9 @@ def make_draws(
         return rng.normal(mean, sd, (*size, *shape))
 
     shared = rng.normal(1, common, (*size, 1))
-    flux = np.array([FLUX.get(band, 1e5) for band in bands]) * (shared + rng.normal(0, flux_sd, (*size, len(bands))))
+    flux = np.array([FLUX.get(band, 1e5) for band in bands]) * (
+        shared + rng.normal(0, flux_sd, (*size, len(bands)))
+    )
     for band in undetected:
         flux[..., bands.index(band)] = normal(50.0, 100.0)
     values = {
@@ -98,5 +108,11 @@ def make_draws(
         "energy": normal(0, 1),
         "lp": normal(0, 1),
     }
-    dims = {"galaxy_ellipticity": ("galaxy_ellipticity_dim_0",), "galaxy_Ie": ("band",), "galaxy_flux": ("band",)}
-    return Draws(values, dims | {"sky": ("image",)}, stats, normal(0, 1, 9), np.ones(chains), 500, 3, {"sample": 1.0})
+    dims = {
+        "galaxy_ellipticity": ("galaxy_ellipticity_dim_0",),
+        "galaxy_Ie": ("band",),
+        "galaxy_flux": ("band",),
+    }
+    return Draws(
+        values, dims | {"sky": ("image",)}, stats, normal(0, 1, 9), np.ones(chains), 500, 3, {"sample": 1.0}
+    )

@@ -19,7 +19,9 @@ def test_magnitude_is_ab():
 def test_magnitude_and_colour_keep_shapes_and_never_warn():
     flux = RNG.normal(0, 1, (3, 4, 2))
     assert ph.magnitude(flux).shape == flux.shape
-    assert np.isnan(ph.colour(-1.0, -1.0)) and ph.colour(-1.0, 1.0) == np.inf and ph.colour(1.0, -1.0) == -np.inf
+    assert (
+        np.isnan(ph.colour(-1.0, -1.0)) and ph.colour(-1.0, 1.0) == np.inf and ph.colour(1.0, -1.0) == -np.inf
+    )
 
 
 def test_error_of_a_magnitude_is_relative_error_of_the_flux():
@@ -102,6 +104,9 @@ def test_unwrapped_angles_have_their_median_in_range():
 
 
 def test_axial_mean_and_concentration():
-    assert ph.axial_mean([179.0, 1.0]) % 180 == pytest.approx(0.0, abs=1e-9) or ph.axial_mean([179.0, 1.0]) > 179.999
+    assert (
+        ph.axial_mean([179.0, 1.0]) % 180 == pytest.approx(0.0, abs=1e-9)
+        or ph.axial_mean([179.0, 1.0]) > 179.999
+    )
     assert ph.axial_concentration([10.0, 10.0]) == pytest.approx(1.0)
     assert ph.axial_concentration([0.0, 90.0]) == pytest.approx(0.0, abs=1e-12)

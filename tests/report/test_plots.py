@@ -31,7 +31,16 @@ def written(figure: Figure, path) -> int:
 def test_images_figure(posterior, tmp_path):
     figure = posterior.plot_images()
     panels = [ax for ax in figure.axes if ax.images]
-    assert len([ax for ax in panels if np.asarray(ax.images[0].get_array()).shape in ((40, 40), (80, 72), (31, 33))]) == 9
+    assert (
+        len(
+            [
+                ax
+                for ax in panels
+                if np.asarray(ax.images[0].get_array()).shape in ((40, 40), (80, 72), (31, 33))
+            ]
+        )
+        == 9
+    )
     texts = " ".join(text.get_text() for ax in figure.axes for text in ax.texts)
     assert texts.count("chi") == 3 and all(band in texts for band in ("NUV", "r", "W1"))
     assert written(figure, tmp_path / "images.png") > 30_000
@@ -66,7 +75,9 @@ def test_compass_follows_the_wcs(scene):
         here = SkyCoord.from_pixel((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2, image.wcs)
         x0, y0 = here.to_pixel(image.wcs)
         for angle, direction in zip((90, 0), images_plot.compass_directions(image), strict=True):
-            x, y = here.directional_offset_by(angle * images_plot.np.pi / 180 * _radian(), 1 * _arcsec()).to_pixel(image.wcs)
+            x, y = here.directional_offset_by(
+                angle * images_plot.np.pi / 180 * _radian(), 1 * _arcsec()
+            ).to_pixel(image.wcs)
             moved = np.array([x - x0, y - y0])
             np.testing.assert_allclose(direction, moved / np.hypot(*moved), atol=1e-3)
 
@@ -95,7 +106,7 @@ def test_scale_bar_has_its_length(scene):
 def test_corner(posterior, tmp_path):
     figure = posterior.plot_corner(truths={"n": 1.75, "mag": {"r": 17.7}})
     assert len(figure.axes) == 9**2
-    assert "arcsec" in figure.axes[-9].get_xlabel() and "W1 mag" in figure.axes[-1].get_xlabel()
+    assert "arcsec" in figure.axes[-9].get_xlabel() and "W1\nmag" in figure.axes[-1].get_xlabel()
     assert written(figure, tmp_path / "corner.png") > 50_000
     small = posterior.plot_corner(parameters=["n", "Re"])
     assert len(small.axes) == 4

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bayesjoint.report import posterior as module
+from bayesjoint.report import files
 from bayesjoint.report.posterior import Posterior, diagnose
 
 
@@ -74,7 +74,9 @@ def test_several_sources_and_point_sources(scene, mock):
     assert posterior.sources == ("galaxy", "star")
     with pytest.raises(ValueError, match="2 sources: say which by source=, one of galaxy, star"):
         posterior.magnitude("r")
-    assert posterior.magnitude("r", source="star").median == pytest.approx(31.4 - 2.5 * np.log10(200), abs=0.01)
+    assert posterior.magnitude("r", source="star").median == pytest.approx(
+        31.4 - 2.5 * np.log10(200), abs=0.01
+    )
     assert "star" in posterior.to_latex() and set(posterior.to_table()["source"]) == {"galaxy", "star"}
 
 
@@ -113,7 +115,7 @@ def test_save_and_load_give_everything_back(posterior, scene, tmp_path):
     assert list(back.idata.posterior.coords["band"].values) == ["NUV", "r", "W1"]
     assert repr(back) == repr(posterior) and back.to_latex() == posterior.to_latex()
     assert len(back.idata.attrs["numpyro_version"]) and back.idata.attrs["seed"] == 3
-    for image, old, model in zip(back.images, scene[0], scene[1], strict=True):
+    for image, old in zip(back.images, scene[0], strict=True):
         np.testing.assert_array_equal(image.data, old.data)
         np.testing.assert_array_equal(image.invvar, old.invvar)
         np.testing.assert_allclose(image.transfer, old.transfer, atol=1e-9)
@@ -135,7 +137,7 @@ def test_saving_over_a_loaded_file_works(posterior, tmp_path):
 def test_failed_write_leaves_the_old_file(posterior, tmp_path, monkeypatch):
     path = posterior.save(tmp_path / "galaxy.nc")
     before = path.read_bytes()
-    monkeypatch.setattr(module.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         posterior.save(path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["galaxy.nc"]
@@ -164,11 +166,16 @@ def test_saving_to_a_missing_folder_says_so(posterior, tmp_path):
 
 
 def test_fit_travels_with_the_posterior(scene, mock, tmp_path):
-    fit = SimpleNamespace(
-        values={"galaxy_n": np.float64(1.7)}, covariance=np.eye(2), labels=("a", "b"), chi2=np.array([1.0, np.nan]),
-        converged=False, reason="no step lowers chi2", advice=("try several starts",), iterations=7, seconds=1.2,
-    )  # fmt: skip
-    posterior = Posterior.from_draws(mock.make_draws(), scene[0], fit=fit, provenance={"command": "bayesjoint fit a.fits"})
+    numbers = {
+        "values": {"galaxy_n": np.float64(1.7)},
+        "covariance": np.eye(2),
+        "chi2": np.array([1.0, np.nan]),
+    }
+    words = {"labels": ("a", "b"), "reason": "no step lowers chi2", "advice": ("try several starts",)}
+    fit = SimpleNamespace(**numbers, **words, converged=False, iterations=7, seconds=1.2)
+    posterior = Posterior.from_draws(
+        mock.make_draws(), scene[0], fit=fit, provenance={"command": "bayesjoint fit a.fits"}
+    )
     back = Posterior.load(posterior.save(tmp_path / "p.nc"))
     assert back.map_fit["values"] == {"galaxy_n": 1.7} and back.map_fit["chi2"] == [1.0, None]
     assert back.idata.attrs["command"] == "bayesjoint fit a.fits"
@@ -183,7 +190,12 @@ def test_verdict_sees_bad_images_and_divergences(scene, mock):
     wrong = [models[0], 0.5 * models[1], models[2]]
     verdict = Posterior.from_draws(draws, images, model_images=wrong).verdict
     text = str(verdict)
-    assert not verdict.trusted and "200 divergences" in text and "r: chi2/pixel" in text and "NUV: chi2" not in text
+    assert (
+        not verdict.trusted
+        and "200 divergences" in text
+        and "r: chi2/pixel" in text
+        and "NUV: chi2" not in text
+    )
 
 
 def test_verdict_of_the_mock_is_good(posterior):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable
 
+from bayesjoint.report import tables
 from bayesjoint.report.posterior import Posterior
 
 COLUMNS = "parameter source band unit median mean sd lower upper interval ess_bulk ess_tail r_hat".split()
@@ -79,7 +81,9 @@ def test_tables_survive_ecsv(faint, kind):
             np.testing.assert_array_equal(np.asarray(back[name], float), np.asarray(table[name], float))
         else:
             # An empty text reads back masked, which is how ECSV tells it from a missing one.
-            assert [str(x) if x else "" for x in np.ma.filled(back[name], "")] == [str(x) for x in table[name]]
+            assert [str(x) if x else "" for x in np.ma.filled(back[name], "")] == [
+                str(x) for x in table[name]
+            ]
 
 
 def test_catalogue_has_units_and_limits(faint):
@@ -102,7 +106,9 @@ def test_structure_by_band_and_other_sites(scene, mock):
     draws = mock.make_draws(extra=extra)
     draws.dims["galaxy_n"] = ("band",)
     table = Posterior.from_draws(draws, scene[0]).summary()
-    assert [row(table, "n", band)["median"] for band in ("NUV", "r", "W1")] == pytest.approx([1, 2, 3], abs=0.01)
+    assert [row(table, "n", band)["median"] for band in ("NUV", "r", "W1")] == pytest.approx(
+        [1, 2, 3], abs=0.01
+    )
     assert row(table, "gradient")["source"] == ""
     assert "fixed" in row(table, "fixed")["interval"] and np.isnan(row(table, "fixed")["r_hat"])
     assert row(table, "weights[1]")["sd"] == pytest.approx(1, rel=0.1)
@@ -129,3 +135,22 @@ def test_latex(faint):
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(rows) > 15 and all(line.count("&") == 3 for line in rows)
     assert r"\multicolumn" not in text and "sky" not in text and "sky & r" in faint.to_latex(sky=True)
+
+
+def test_summary_in_text(faint):
+    lines = tables.summary_text(faint.summary()).splitlines()
+    assert len(lines) == 1 + len(faint.summary()) and max(map(len, lines)) < 80
+    index = next(line for line in lines if line.startswith("galaxy n "))
+    assert re.match(r"galaxy n +1\.\d+ +0\.0\d+ +0\.0\d+ +\d+ +1\.00\d$", index)
+    assert any(re.match(r"galaxy mag NUV +> 25\.\d\d +mag", line) for line in lines)
+
+
+def test_axis_over_images_is_recognised_without_a_name(mock):
+    images, _ = mock.make_images(("r", "r", "NUV"), names=("r1", "r2", "NUV"))
+    flux = np.random.default_rng(4).normal([100, 200, 50], 1.0, (4, 500, 3))
+    draws = mock.make_draws(("r", "NUV"), 3, extra={"galaxy_flux": flux, "galaxy_total": flux})
+    draws.dims["galaxy_flux"] = ("galaxy_flux_dim_0",)
+    table = Posterior.from_draws(draws, images).summary()
+    flux_rows = table[table["parameter"] == "flux"]
+    assert list(flux_rows["image"]) == ["r1", "r2", ""] and list(flux_rows["band"]) == ["r", "r", "NUV"]
+    assert "galaxy_total" not in list(table["parameter"])

@@ -1,0 +1,59 @@
+"""The verdict on a posterior: its numbers handed to the rules of `infer.verdict` and `infer.goodness`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bayesjoint.infer.goodness import Goodness, judge_fit, judge_images
+from bayesjoint.infer.verdict import Finding, Verdict, judge_convergence, judge_edges, judge_sampler
+from bayesjoint.report.quantities import Quantity
+
+
+def assess(
+    found: Sequence[Quantity],
+    diagnose: Callable[[np.ndarray], tuple[float, float, float]],
+    stats: Mapping[str, np.ndarray],
+    measured: Sequence[Goodness],
+    fit: Mapping[str, Any] | None = None,
+    interrupted: bool = False,
+) -> Verdict:
+    """Whether to trust a posterior.
+
+    Parameters
+    ----------
+    found : sequence of Quantity
+        Its scalars; magnitudes are left out, as they say what their fluxes say.
+    diagnose : callable
+        Gives (r_hat, ess_bulk, ess_tail) of draws (chains, draws).
+    stats : dict of array (chains, draws)
+        Of the sampler: diverging, energy, n_steps.
+    measured : sequence of Goodness
+        Of each image; may be empty.
+    fit : dict, optional
+        Record of the fit that sampling started from.
+    interrupted : bool
+        Whether the user stopped the sampler.
+    """
+    scalars = [q for q in found if q.parameter != "mag"]
+    findings = _mixing(scalars, diagnose)
+    diverging = stats.get("diverging", np.zeros(scalars[0].draws.shape if scalars else (1, 1), dtype=bool))
+    findings += judge_sampler(diverging, stats.get("energy"), stats.get("n_steps"), interrupted=interrupted)
+    indices, ratios = (
+        {q.label: q.draws for q in scalars if q.source and q.parameter == name} for name in ("n", "q")
+    )
+    findings += judge_edges(indices, ratios)
+    findings += judge_images(measured)
+    if fit is not None and not fit.get("converged", True):
+        findings += judge_fit(False, str(fit.get("reason") or ""), advice=fit.get("advice") or ())
+    return Verdict.from_findings(findings, "the posterior")
+
+
+def _mixing(
+    scalars: Sequence[Quantity], diagnose: Callable[[np.ndarray], tuple[float, float, float]]
+) -> list[Finding]:
+    numbers = {q.label: diagnose(q.draws) for q in scalars}
+    r_hat, bulk, tail = ({label: three[i] for label, three in numbers.items()} for i in range(3))
+    return judge_convergence(r_hat, bulk, tail, chains=len(scalars[0].draws) if scalars else 0)

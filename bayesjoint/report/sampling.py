@@ -1,0 +1,111 @@
+"""From a program to its posterior in one call: fit, sample, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from bayesjoint.data.image_set import ImageSet
+from bayesjoint.infer.lm import MapFit, fit_map
+from bayesjoint.infer.nuts import run_nuts
+from bayesjoint.infer.pixels import pixel_fits
+from bayesjoint.infer.space import Program
+from bayesjoint.report.posterior import Posterior
+
+
+def sample(
+    program: Program,
+    images: ImageSet,
+    *more: Any,
+    init: MapFit | None = None,
+    draws: int = 500,
+    chains: int = 4,
+    warmup: int = 150,
+    seed: int = 0,
+    target_accept: float = 0.8,
+    progress: bool | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Posterior:
+    """Sample the posterior of a NumPyro program by NUTS, whitened by its maximum a posteriori.
+
+    Parameters
+    ----------
+    program : function
+        A NumPyro program of `images` (and of `more` arguments).
+    images : ImageSet
+    *more
+        Further arguments of the program.
+    init : MapFit, optional
+        The fit to start from; made by `fit_map` when not given.
+    draws, chains, warmup : int
+        Draws kept of each chain, chains, and draws of each chain spent on adapting the step size.
+    seed : int
+        The same seed gives the same draws on the same machine.
+    target_accept : float
+        Acceptance that the step size is adapted to.
+    progress : bool, optional
+        Show a progress bar; by default only in a terminal or a notebook.
+    provenance : dict, optional
+        More attributes to keep with the posterior.
+
+    Returns
+    -------
+    Posterior
+        With its `verdict`. After Ctrl-C it holds the draws so far.
+
+    Raises
+    ------
+    ValueError
+        For programs that cannot be sampled, and numbers of draws below 1.
+    KeyboardInterrupt
+        When interrupted before there is a draw to keep.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bayesjoint as bj
+    >>> from astropy.wcs import WCS
+    >>> wcs = WCS(naxis=2)
+    >>> wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.0, 2.0]
+    >>> wcs.wcs.crpix, wcs.wcs.cdelt = [12.5, 12.5], [-0.5 / 3600, 0.5 / 3600]
+    >>> blank = bj.Image(np.zeros((24, 24)), wcs=wcs, zeropoint=31.4, psf=bj.gaussian_psf(1.2),
+    ...                  invvar=np.ones((24, 24)), band="r")
+    >>> truth = bj.Sersic((0.0, 0.0), q=0.7, pa=40.0, n=1.0, Re=1.5, Ie=100.0)
+    >>> noise = np.random.default_rng(1).normal(size=(24, 24))
+    >>> image = bj.Image(bj.render(blank, truth) + noise, wcs=wcs, zeropoint=31.4, psf=bj.gaussian_psf(1.2),
+    ...                  invvar=np.ones((24, 24)), band="r")
+    >>> images = bj.ImageSet([image])
+    >>> fit = bj.fit_map(bj.joint_model(), images)
+    >>> fit.converged
+    True
+    >>> posterior = bj.sample(bj.joint_model(), images, init=fit, draws=100, chains=2)
+    >>> bool(abs(posterior.magnitude("r").median - 25.6) < 0.2)
+    True
+    """
+    if not isinstance(images, ImageSet):
+        raise TypeError(
+            f"sample wants a bj.ImageSet, got {type(images).__name__}: wrap images as bj.ImageSet([...])"
+        )
+    for name, count, least in (("draws", draws, 1), ("chains", chains, 1), ("warmup", warmup, 10)):
+        if count != int(count) or count < least:
+            raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
+    fit = init if init is not None else fit_map(program, images, *more, progress=progress)
+    args = jax.device_put((images, *more))
+    kept = run_nuts(
+        program,
+        args,
+        fit,
+        draws=int(draws),
+        chains=int(chains),
+        warmup=int(warmup),
+        seed=seed,
+        target_accept=target_accept,
+        progress=progress,
+    )
+    best = kept.unconstrained.reshape(-1, fit.layout.size)[np.argmax(kept.stats["lp"])]
+    models = [pixels.model for pixels in pixel_fits(program, fit.layout, best, images, args)]
+    complete = len(models) == len(images)
+    return Posterior.from_draws(kept, images, fit, provenance, model_images=models if complete else None)
