@@ -19,27 +19,33 @@ from bayesjoint.infer.space import (
     Layout,
     Program,
     constrained_values,
-    log_posterior,
     observe_mean,
     prior_and_light,
     run_program,
     site_log_density,
 )
 from bayesjoint.model.observe import GaussianPixels
+from bayesjoint.render.images import Light
 
 
 class Quadratic(NamedTuple):
-    """The log posterior near z: value, gradient (P,), curvature of the likelihood and of the prior (P, P)."""
+    """The log posterior near z: value, gradient (P,), curvature of the likelihood and of the prior (P, P).
+
+    `means` are the model pixels of the observed sites.
+    """
 
     value: jax.Array
     gradient: jax.Array
     likelihood_curvature: jax.Array
     prior_curvature: jax.Array
+    means: dict[str, jax.Array]
 
 
 @partial(jax.jit, static_argnames=("program", "layout"))
 def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
-    """Value, gradient and curvature of the log posterior at z (P,)."""
+    """Value, gradient and curvature of the log posterior at z (P,), and the model pixels: all a fit needs, as one
+    program to compile.
+    """
 
     def prior_and_parameters(z):
         log_prior, lights, trace = prior_and_light(program, layout, z, args)
@@ -47,24 +53,25 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
 
     log_prior, _, lights, trace = prior_and_parameters(z)
     by_z = jax.jacfwd(lambda z: prior_and_parameters(z)[1])(z)
-    total = log_prior
+    total, means = log_prior, {}
     gradient = jax.grad(lambda z: prior_and_parameters(z)[0])(z)
     curvature = jnp.zeros((layout.size, layout.size), z.dtype)
     for site, light in lights.items():
-        value, slope, square = _light_terms(light, trace[site])
+        value, slope, square, means[site] = _light_terms(light, trace[site])
         jacobian = by_z[site]
         total += value
         gradient += jnp.einsum("ik,ikp->p", slope, jacobian)
         curvature += jnp.einsum("ikp,ikl,ilq->pq", jacobian, square, jacobian, optimize=True)
     own = _own_sites(program, layout, z, args, set(lights), trace)
     if own is not None:
-        total, gradient, curvature = (a + b for a, b in zip((total, gradient, curvature), own, strict=True))
+        total, gradient, curvature = (a + b for a, b in zip((total, gradient, curvature), own[:3], strict=True))
+        means |= own[3]
     prior_curvature = -jax.jacfwd(jax.grad(lambda z: prior_and_parameters(z)[0]))(z)
-    return Quadratic(total, gradient, curvature, prior_curvature)
+    return Quadratic(total, gradient, curvature, prior_curvature, means)
 
 
-def _light_terms(light, site: dict) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Of one stack: log density (), and per image its gradient (images, K) and curvature (images, K, K) in t."""
+def _light_terms(light: Light, site: dict) -> tuple[jax.Array, ...]:
+    """Of one stack: log density (), each image's gradient (images, K) and curvature (images, K, K) in t, pixels."""
     scale = 1.0 if site["scale"] is None else site["scale"]
 
     def one(inputs):
@@ -78,14 +85,14 @@ def _light_terms(light, site: dict) -> tuple[jax.Array, jax.Array, jax.Array]:
         columns = columns.reshape(parameters.size, -1)
         weighted = columns * image.invvar.ravel()
         residual = (image.data - noise.loc).ravel()
-        return noise.log_prob(image.data), weighted @ residual, weighted @ columns.T
+        return noise.log_prob(image.data), weighted @ residual, weighted @ columns.T, noise.loc
 
-    value, slope, square = jax.lax.map(one, (light.images, light.parameters()))
-    return scale * jnp.sum(value), scale * slope, scale * square
+    value, slope, square, means = jax.lax.map(one, (light.images, light.parameters()))
+    return scale * jnp.sum(value), scale * slope, scale * square, means
 
 
 def _own_sites(program: Program, layout: Layout, z, args: tuple, rendered: set[str], trace: dict) -> Any:
-    """Value, gradient and curvature of the observed sites that `observe` did not make; None without any."""
+    """Value, gradient, curvature and means of the observed sites that `observe` did not make; None without any."""
     names = [n for n, s in trace.items() if s["type"] == "sample" and s["is_observed"] and n not in rendered]
     if not names:
         return None
@@ -108,13 +115,7 @@ def _own_sites(program: Program, layout: Layout, z, args: tuple, rendered: set[s
         observed = observe_mean(sites(z)[name])
         flat = column.reshape(layout.size, -1)
         curvature += (flat * observed.weight.ravel()) @ flat.T  # type: ignore[union-attr]
-    return value, gradient, curvature
-
-
-@partial(jax.jit, static_argnames=("program", "layout"))
-def value(program: Program, layout: Layout, z, args: tuple) -> jax.Array:
-    """The log posterior at z."""
-    return log_posterior(program, layout, z, args)
+    return value, gradient, curvature, means(z)
 
 
 @partial(jax.jit, static_argnames=("program", "layout"))

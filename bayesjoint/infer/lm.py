@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesjoint.infer.curvature import quadratic, value, values_and_errors
+from bayesjoint.infer.curvature import Quadratic, quadratic, values_and_errors
 from bayesjoint.infer.pixels import PixelFit, pixel_fits
 from bayesjoint.infer.space import Layout, Program, find_latents, start_vector
 
@@ -188,7 +188,7 @@ def _width(best: _Climb | None, z: np.ndarray) -> np.ndarray:
     """Scale of the scatter of further starts: the prior's width where the curvature knows it."""
     if best is None:
         return np.ones_like(z)
-    return 1 / np.sqrt(np.maximum(np.diag(best.prior_curvature), 1e-12))
+    return 1 / np.sqrt(np.maximum(np.diag(best.here.prior_curvature), 1e-12))
 
 
 @dataclass
@@ -196,10 +196,7 @@ class _Climb:
     """State of one ascent."""
 
     z: np.ndarray
-    log_posterior: float
-    gradient: np.ndarray
-    curvature: np.ndarray
-    prior_curvature: np.ndarray
+    here: Quadratic
     damping: float = FIRST_DAMPING
     growth: float = 2.0
     iterations: int = 0
@@ -207,10 +204,21 @@ class _Climb:
     reason: str = ""
     path: list[dict[str, float]] = field(default_factory=list)
 
+    @property
+    def log_posterior(self) -> float:
+        """Height reached."""
+        return float(self.here.value)
 
-def _expand(program: Program, layout: Layout, z: np.ndarray, args: tuple) -> tuple:
-    q = jax.device_get(quadratic(program, layout, jnp.asarray(z), args))
-    return float(q.value), q.gradient, q.likelihood_curvature + _positive_part(q.prior_curvature), q.prior_curvature
+    @property
+    def curvature(self) -> np.ndarray:
+        """Of likelihood and prior, positive semi-definite."""
+        return self.here.likelihood_curvature + _positive_part(self.here.prior_curvature)  # type: ignore[return-value]
+
+
+def _expand(program: Program, layout: Layout, z: np.ndarray, args: tuple) -> Quadratic:
+    """The log posterior near z on the host, its model pixels left where they are."""
+    q = quadratic(program, layout, jnp.asarray(z), args)
+    return Quadratic(*jax.device_get(q[:4]), means=q.means)
 
 
 def _positive_part(matrix: np.ndarray) -> np.ndarray:
@@ -220,13 +228,13 @@ def _positive_part(matrix: np.ndarray) -> np.ndarray:
 
 
 def _climb(program, layout, z, args, max_iterations, tolerance, report: Callable[[str], None]) -> _Climb:
-    state = _Climb(z, *_expand(program, layout, z, args))
+    state = _Climb(z, _expand(program, layout, z, args))
     if not np.isfinite(state.log_posterior):
         raise ValueError(
             "the log posterior is not finite at the start: check that no prior excludes it and no pixel is NaN"
         )
     while not state.reason:
-        gain = 0.5 * state.gradient @ _solve(state.curvature, state.gradient)
+        gain = 0.5 * state.here.gradient @ _solve(state.curvature, state.here.gradient)
         state.path.append({"log_posterior": state.log_posterior, "damping": state.damping, "gain": float(gain)})
         report(f"iteration {state.iterations:3d}  log posterior {state.log_posterior:.4f}  damping {state.damping:.1e}")
         if gain < tolerance:
@@ -240,18 +248,17 @@ def _climb(program, layout, z, args, max_iterations, tolerance, report: Callable
 
 def _step(program: Program, layout: Layout, args: tuple, state: _Climb) -> None:
     """Raise the damping until a step climbs, then take it and relax the damping by how well it was predicted."""
-    diagonal = np.maximum(np.diag(state.curvature), 1e-300)
+    curvature, gradient = state.curvature, np.asarray(state.here.gradient)
+    diagonal = np.maximum(np.diag(curvature), 1e-300)
     while state.damping < MAX_DAMPING:
-        delta = _solve(state.curvature + state.damping * np.diag(diagonal), state.gradient)
-        trial = float(value(program, layout, jnp.asarray(state.z + delta), args))
-        predicted = state.gradient @ delta - 0.5 * delta @ state.curvature @ delta
-        ratio = (trial - state.log_posterior) / predicted if np.isfinite(trial) else -1.0
-        if ratio > 1e-3:
-            state.z = state.z + delta
+        delta = _solve(curvature + state.damping * np.diag(diagonal), gradient)
+        trial = _expand(program, layout, state.z + delta, args)
+        predicted = gradient @ delta - 0.5 * delta @ curvature @ delta
+        ratio = (float(trial.value) - state.log_posterior) / predicted if np.isfinite(trial.value) else -1.0
+        if ratio > 1e-3 and np.all(np.isfinite(trial.gradient)):
+            state.z, state.here = state.z + delta, trial
             state.damping = max(state.damping * max(0.1, 1 - (2 * ratio - 1) ** 3), 1e-8)
             state.growth, state.iterations = 2.0, state.iterations + 1
-            expanded = _expand(program, layout, state.z, args)
-            state.log_posterior, state.gradient, state.curvature, state.prior_curvature = expanded
             return
         state.damping *= state.growth
         state.growth *= 2
@@ -286,7 +293,7 @@ def _finish(program, layout, images, args, climb: _Climb, began: float) -> MapFi
         unconstrained=climb.z,
         covariance=covariance,
         layout=layout,
-        images=pixel_fits(program, layout, climb.z, images, args),
+        images=pixel_fits(climb.here.means, images),
         log_posterior=climb.log_posterior,
         iterations=climb.iterations,
         converged=climb.converged,
@@ -300,7 +307,8 @@ def _finish(program, layout, images, args, climb: _Climb, began: float) -> MapFi
 def _advice(climb: _Climb, layout: Layout) -> tuple[str, ...]:
     if climb.converged:
         return ()
-    uphill = layout.labels[int(np.argmax(np.abs(climb.gradient) / np.sqrt(np.maximum(np.diag(climb.curvature), 1e-300))))]
+    pull = np.abs(climb.here.gradient) / np.sqrt(np.maximum(np.diag(climb.curvature), 1e-300))
+    uphill = layout.labels[int(np.argmax(pull))]
     return (f"try starts=4, or start={{...}} nearer the truth; {uphill} still pulls hardest",)
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.infer.space import Layout, Observed, Program, observe_mean, run_program
 from bayesjoint.model.observe import PIXEL_SITE
 
 
@@ -31,39 +28,37 @@ class PixelFit:
         return self.chi2 / max(self.pixels, 1)
 
 
-@partial(jax.jit, static_argnames=("program", "layout"))
-def _observed(program: Program, layout: Layout, z, args: tuple) -> tuple[dict[str, Observed], dict[str, jax.Array]]:
-    trace, _ = run_program(program, layout, z, args)
-    observed = {n: observe_mean(s) for n, s in trace.items() if s["type"] == "sample" and s["is_observed"]}
-    known = {name: site for name, site in observed.items() if site is not None}
-    return known, {name: trace[name]["value"] for name in known}
-
-
-def pixel_fits(program: Program, layout: Layout, z, images: Any, args: tuple) -> tuple[PixelFit, ...]:
+def pixel_fits(means: Mapping[str, Any], images: Any) -> tuple[PixelFit, ...]:
     """Model pixels and chi-squared of every image, in the images' order.
 
-    Observed sites of a program's own making are matched to images by their data; those that match none are listed
-    under their own names.
+    Parameters
+    ----------
+    means : dict of array
+        Model pixels of the observed sites.
+    images : ImageSet or Image
+
+    Sites of a program's own making are matched to images by their shape, in order.
     """
-    known, data = jax.device_get(_observed(program, layout, jnp.asarray(z), args))
     originals = list(images.originals) if isinstance(images, ImageSet) else [images]
-    originals = [image for image in originals if isinstance(image, Image)]
+    waiting = [image for image in originals if isinstance(image, Image)]
     found: dict[str, PixelFit] = {}
-    for site, observed in known.items():
-        for image, row in _rows(site, data[site], images, originals):
+    for site, mean in means.items():
+        for image, row in _rows(site, np.asarray(mean), images, waiting):
             ny, nx = image.shape
-            mean, weight = observed.mean[row][..., :ny, :nx], observed.weight[row][..., :ny, :nx]
-            chi2 = float(np.sum(weight * (data[site][row][..., :ny, :nx] - mean) ** 2))
-            found[image.name] = PixelFit(image.name, chi2, int(np.sum(weight > 0)), mean)
-    return tuple(found[image.name] for image in originals if image.name in found)
+            model = np.asarray(mean[row])[..., :ny, :nx]
+            chi2 = float(np.sum(image.invvar * (image.data - model) ** 2))
+            found[image.name] = PixelFit(image.name, chi2, image.number_used, model)
+            waiting.remove(image)
+    return tuple(found[image.name] for image in originals if isinstance(image, Image) and image.name in found)
 
 
-def _rows(site: str, data: np.ndarray, images: Any, originals: list[Image]) -> list[tuple[Image, Any]]:
+def _rows(site: str, mean: np.ndarray, images: Any, waiting: list[Image]) -> list[tuple[Image, Any]]:
     """The images in one observed site, each with its index there."""
     if isinstance(images, ImageSet):
         for stack, members in zip(images.stacks, images.members, strict=True):
-            if site == f"{PIXEL_SITE}{stack.name}" and data.ndim == 3:
-                return [(originals[i], row) for row, i in enumerate(members)]
-    named = [image for image in originals if site == f"{PIXEL_SITE}{image.name}"]
-    same = named or [i for i in originals if i.shape == data.shape and np.array_equal(i.data, data)]
-    return [(image, ...) for image in same[:1]]
+            if site == f"{PIXEL_SITE}{stack.name}" and mean.ndim == 3:
+                return [(images.originals[i], row) for row, i in enumerate(members)]
+    named = [image for image in waiting if site == f"{PIXEL_SITE}{image.name}"]
+    if named:
+        return [(named[0], 0 if mean.ndim == 3 else ...)]
+    return [(image, ...) for image in waiting if image.shape == mean.shape][:1]

@@ -331,4 +331,5 @@ class Posterior:
         return "\n".join([*lines, f"  {self.verdict.headline}"])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(repr(self))}</pre>{self.verdict._repr_html_()}"
+        lines = repr(self).splitlines()[:-1]  # the verdict follows with its advice
+        return f"<pre>{html.escape(chr(10).join(lines))}</pre>{self.verdict._repr_html_()}"

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.lm import MapFit, fit_map
 from bayesjoint.infer.nuts import run_nuts
 from bayesjoint.infer.pixels import pixel_fits
@@ -106,6 +108,7 @@ def sample(
         progress=progress,
     )
     best = kept.unconstrained.reshape(-1, fit.layout.size)[np.argmax(kept.stats["lp"])]
-    models = [pixels.model for pixels in pixel_fits(program, fit.layout, best, images, args)]
+    means = quadratic(program, fit.layout, jnp.asarray(best), args).means
+    models = [pixels.model for pixels in pixel_fits(jax.device_get(means), images)]
     complete = len(models) == len(images)
     return Posterior.from_draws(kept, images, fit, provenance, model_images=models if complete else None)

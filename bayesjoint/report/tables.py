@@ -99,7 +99,8 @@ def summary_table(found: Sequence[Quantity], diagnose: Diagnose, probability: fl
 
 def summary_text(table: QTable) -> str:
     """A summary table in few columns, rounded to what the errors allow: for a terminal."""
-    rows = [("parameter", "median", "+", "-", "unit", "ESS", "R-hat")]
+    rows: list[tuple[str, ...]] = [("parameter", "median", "+", "-", "unit", "ESS", "R-hat")]
+    row: Any
     for row in table:
         where = row["image"] or row["band"]
         name = " ".join(part for part in (row["source"], row["parameter"], where) if part)
@@ -111,15 +112,10 @@ def summary_text(table: QTable) -> str:
         ess = min(row["ess_bulk"], row["ess_tail"])
         mixing = (f"{ess:.0f}", f"{row['r_hat']:.3f}") if np.isfinite(ess) else ("-", "-")
         rows.append((name, *numbers, row["unit"].replace("mag(AB)", "mag"), *mixing))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    left = {0, 4}
-    return "\n".join(
-        "  ".join(
-            text.ljust(w) if i in left else text.rjust(w)
-            for i, (text, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligned = ("<", ">", ">", ">", "<", ">", ">")
+    layout = "  ".join(f"{{:{side}{width}}}" for side, width in zip(aligned, widths, strict=True))
+    return "\n".join(layout.format(*line) for line in rows)
 
 
 def _numbers(one: Estimate) -> tuple[float, ...]:

@@ -1,0 +1,218 @@
+"""The `bayesjoint` command: fit FITS images, tell what they hold, run the demonstration.
+
+Heavy libraries are imported by the commands that need them, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from bayesjoint import __version__
+
+DEMO_FOLDER = "bayesjoint-demo"
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument errors in one sentence, as all other input errors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see '{self.prog} --help'")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; default those of the process.
+
+    Returns
+    -------
+    int
+        0 for success, 1 for an input error (told in one sentence on stderr), 130 when interrupted with
+        nothing to keep.
+    """
+    try:
+        arguments = build_parser().parse_args(argv)
+        with _plain_warnings(), _terminate_as_interrupt():
+            arguments.command(arguments)
+    except (ValueError, OSError) as error:
+        print(f"bayesjoint: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        print(f"bayesjoint: interrupted: {interrupt or 'nothing was written'}", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = Parser(prog="bayesjoint", description="Joint multiband galaxy fits, in native pixels.")
+    parser.add_argument("--version", action="version", version=f"bayesjoint {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    fit = commands.add_parser(
+        "fit",
+        parents=[_image_options(), _sampling_options()],
+        help="fit one Sersic galaxy to images of any telescopes",
+        description="Fit one Sersic galaxy of shared structure to FITS images: data and WCS in HDU 0, keywords "
+        "ZPT and BAND, extensions INVVAR (or SIGMA), MASK and PSF. What a file lacks is given by option.",
+        epilog="example: bayesjoint fit NUV.fits r.fits Ks.fits --psf NUV=gaussian:5.3 --out result",
+    )
+    fit.add_argument("--out", required=True, metavar="DIR", help="folder for posterior, tables and figures")
+    fit.add_argument(
+        "--no-sky", action="store_true", help="fix the sky at 0 instead of fitting one per image"
+    )
+    fit.add_argument(
+        "--separate-images",
+        action="store_true",
+        help="give every image a brightness of its own, even where images share a band",
+    )
+    fit.set_defaults(command=run_fit)
+    info = commands.add_parser("info", parents=[_image_options()], help="tell what was read from each file")
+    info.set_defaults(command=run_info)
+    demo = commands.add_parser("demo", parents=[_sampling_options(300, 100)], help="run the main job")
+    demo.add_argument("--real", action="store_true", help="fit LEDA 41136, downloaded, not a simulation")
+    demo.add_argument("--out", default=DEMO_FOLDER, metavar="DIR", help=f"default {DEMO_FOLDER}")
+    demo.set_defaults(command=run_demo)
+    return parser
+
+
+def _image_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("files", nargs="+", metavar="FILE", help="FITS images of one piece of sky")
+    group = options.add_argument_group(
+        "images; KEY is a band or a file's stem, and the option may be repeated"
+    )
+    keyed: dict[str, Any] = {"action": "append", "default": []}
+    group.add_argument("--zeropoint", metavar="[KEY=]MAG", help="AB magnitude of one data unit", **keyed)
+    group.add_argument(
+        "--psf", metavar="[KEY=]PSF", help="FITS file, gaussian:FWHM or moffat:FWHM:BETA (arcsec)", **keyed
+    )
+    group.add_argument("--band", metavar="KEY=NAME", help="name of the filter", **keyed)
+    group.add_argument("--mask", metavar="[KEY=]FILE", help="FITS file, bad where not 0", **keyed)
+    group.add_argument("--position", metavar="'RA DEC'", help="of the galaxy: degrees or sexagesimal")
+    group.add_argument("--size", type=_positive, metavar="ARCSEC", help="cut images to this size")
+    return options
+
+
+def _sampling_options(draws: int = 500, warmup: int = 150) -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group("sampling")
+    for name, default, least, help_text in (
+        ("draws", draws, 1, "draws kept of each chain"),
+        ("chains", 4, 1, "chains"),
+        ("warmup", warmup, 10, "draws of each chain before those kept"),
+        ("seed", 0, 0, "of the random numbers"),
+    ):
+        kind = _whole(least)
+        group.add_argument(f"--{name}", type=kind, default=default, help=f"{help_text}; default {default}")
+    options.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+    options.add_argument("--quiet", action="store_true", help="print only warnings and errors")
+    return options
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        if not text.lstrip("+-").isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} on, got {text!r}")
+        return int(text)
+
+    return convert
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
+    return value
+
+
+def run_fit(arguments: argparse.Namespace) -> None:
+    """`bayesjoint fit`: from FITS files to a folder of results."""
+    from bayesjoint.options import image_arguments
+    from bayesjoint.output import result_folder
+    from bayesjoint.pipeline import Log, fit_images, read, report
+
+    log = Log(arguments.quiet)
+    with result_folder(arguments.out, arguments.overwrite, arguments.files) as folder:
+        given = image_arguments(arguments)
+        images = read(log, arguments.files, given, separate=arguments.separate_images)
+        sky = not arguments.no_sky
+        posterior = fit_images(log, images, folder, arguments, arguments.files, sky)
+    report(log, posterior, arguments.out)
+
+
+def run_info(arguments: argparse.Namespace) -> None:
+    """`bayesjoint info`: what was read from each file."""
+    import bayesjoint as bj
+    from bayesjoint.data.info import info_table
+    from bayesjoint.options import image_arguments
+
+    print(info_table(bj.read_images(*arguments.files, **image_arguments(arguments))))
+
+
+def run_demo(arguments: argparse.Namespace) -> None:
+    """`bayesjoint demo`: the main job on a simulated scene, or on an observed galaxy."""
+    from bayesjoint import demo
+    from bayesjoint.output import result_folder
+    from bayesjoint.pipeline import Log, fit_images, read, report, set_up
+
+    log, truth = Log(arguments.quiet), None
+    with result_folder(arguments.out, arguments.overwrite) as folder:
+        set_up()
+        if arguments.real:
+            with log.step("load", "LEDA 41136 in r, W1 and NUV from the Legacy Surveys viewer"):
+                files = demo.download(folder / "data")
+        else:
+            with log.step("make", "a galaxy seen by three telescopes: r, W1 and NUV, with noise"):
+                files, truth = demo.simulate(folder / "data", seed=arguments.seed + 1)
+        images = read(log, files, demo.known_of_cutouts() if arguments.real else {})
+        posterior = fit_images(log, images, folder, arguments, [f"data/{f.name}" for f in files], truth=truth)
+    report(log, posterior, arguments.out)
+    if truth is not None:
+        log.result("\n" + demo.pull_table(demo.pulls(posterior, truth)))
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings in one line each, without the code that gave them."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"bayesjoint: warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """A batch system's SIGTERM acts as Ctrl-C: draws so far are kept and temporary files removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
