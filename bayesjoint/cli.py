@@ -6,6 +6,7 @@ Heavy libraries are imported by the commands that need them, so that --help answ
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import threading
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         nothing to keep.
     """
     try:
+        argv = sys.argv[1:] if argv is None else list(argv)
         arguments = build_parser().parse_args(argv)
+        arguments.command_line = shlex.join(["bayesjoint", *argv])
         with _plain_warnings(), _terminate_as_interrupt():
             arguments.command(arguments)
     except (ValueError, OSError) as error:
@@ -63,8 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
         "fit",
         parents=[_image_options(), _sampling_options()],
         help="fit one Sersic galaxy to images of any telescopes",
-        description="Fit one Sersic galaxy of shared structure to FITS images: data and WCS in HDU 0, keywords "
-        "ZPT and BAND, extensions INVVAR (or SIGMA), MASK and PSF. What a file lacks is given by option.",
+        description="Fit one Sersic galaxy of shared structure to FITS images: data and WCS in HDU 0, "
+        "keywords ZPT and BAND, extensions INVVAR (or SIGMA), MASK and PSF. Options give what a file lacks.",
         epilog="example: bayesjoint fit NUV.fits r.fits Ks.fits --psf NUV=gaussian:5.3 --out result",
     )
     fit.add_argument("--out", required=True, metavar="DIR", help="folder for posterior, tables and figures")

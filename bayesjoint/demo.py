@@ -1,4 +1,4 @@
-"""The demonstration: a galaxy seen by three telescopes, simulated with known truth, or LEDA 41136 as observed.
+"""The demonstration: a galaxy seen by three telescopes, simulated with known truth, or LEDA 41136 as served.
 
 Both give r at 0.262", W1 at 2.75" and NUV at 1.5" per pixel, 260,804 pixels in all.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import jax
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
@@ -29,6 +30,7 @@ RA, DEC = 187.3119, 12.9783
 VIEWER = "https://www.legacysurvey.org/viewer/fits-cutout"
 VIEWER_VARIABLE = "BAYESJOINT_VIEWER_URL"
 WELL_SAMPLED_FWHM = 4.0
+_render = jax.jit(bj.render)
 STRUCTURE = {"east": 0.83, "north": -1.21, "q": 0.62, "pa": 37.0, "n": 1.7, "Re": 12.5}
 
 
@@ -122,7 +124,7 @@ def _write_band(path: Path, name: str, band: Band, galaxy: bj.Sersic, noise: np.
         invvar=np.ones(shape),
         band=name,
     )
-    model = np.asarray(bj.render(blank, galaxy)) * 10 ** (0.4 * (band.zeropoint - AB_ZEROPOINT_NJY))
+    model = np.asarray(_render(blank, galaxy)) * 10 ** (0.4 * (band.zeropoint - AB_ZEROPOINT_NJY))
     variance = band.sky_sigma**2 + np.clip(model, 0, None) / band.gain
     data = model + noise.normal(size=shape) * np.sqrt(variance)
     header = _wcs(band).to_header()

@@ -95,7 +95,7 @@ def fit_images(
     sky: bool = True,
     truth: Mapping[str, Any] | None = None,
 ) -> bj.Posterior:
-    """Fit, sample and write the results into an existing folder; `settings` has draws, chains, warmup, seed."""
+    """Fit, sample, and write into an existing folder; `settings` has draws, chains, warmup and seed."""
     program = bj.joint_model(sky=sky)
     with log.step("fit", "Levenberg-Marquardt to the maximum of the posterior") as outcome:
         fit = bj.fit_map(program, images, progress=log.progress)
@@ -104,7 +104,8 @@ def fit_images(
     counts = {name: getattr(settings, name) for name in ("draws", "chains", "warmup", "seed")}
     what = "NUTS, {chains} chains of {draws} draws after {warmup} to warm up".format(**counts)
     with log.step("sample", what) as outcome:
-        posterior = bj.sample(program, images, init=fit, progress=log.progress, **counts)
+        made_by = {"command": settings.command_line}
+        posterior = bj.sample(program, images, init=fit, progress=log.progress, provenance=made_by, **counts)
         stats = posterior.idata.sample_stats
         outcome.append(f"{float(stats['n_steps'].mean()):.1f} leapfrogs a draw")
         outcome.append(f"{int(stats['diverging'].sum())} divergences")
@@ -118,9 +119,9 @@ def _say_if_interrupted(log: Log, posterior: bj.Posterior, wanted: int) -> None:
     if posterior.idata.attrs["interrupted"]:
         kept = posterior.idata.posterior.sizes["draw"]
         print(
-            f"bayesjoint: interrupted after {kept} of {wanted} draws of each chain; these are kept and written. "
-            "For more, run the command again (the same --seed gives the same draws), or in Python "
-            "bj.sample(program, images, init=fit, draws=...)",
+            f"bayesjoint: interrupted after {kept} of {wanted} draws of each chain, which are kept and "
+            "written; for more, run the command again with --overwrite, or in Python go on from "
+            "bj.Posterior.load('posterior.nc').images with bj.sample(bj.joint_model(), images, draws=...)",
             file=sys.stderr,
         )
 
@@ -134,7 +135,7 @@ def report(log: Log, posterior: bj.Posterior, out: str) -> None:
 
 
 def summary_text(posterior: bj.Posterior) -> str:
-    """Medians with their 68 % intervals, one line for each parameter and each colour of neighbouring bands."""
+    """Medians with their 68 % intervals, a line for each parameter and each colour of neighbouring bands."""
     rows = [("", "median", "", "", "unit", "ESS", "R-hat")]
     rows += [_line(row) for row in posterior.summary() if row["parameter"] not in ("Ie", "flux")]
     bands = [*posterior.bands]

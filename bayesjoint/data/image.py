@@ -255,7 +255,10 @@ def _jacobian(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _fft_shape(shape: tuple[int, int], half_width: float) -> tuple[int, int]:
-    """Padded size: room for half a PSF in steps of 16 pixels, so that images of a size share a lattice."""
-    pad = int(np.clip(_PAD_STEP * np.ceil(half_width / _PAD_STEP), _PAD_STEP, _MAX_PAD))
+    """Padded size: room for half a PSF and 16 pixels, in steps of 16, so that images of a size share a lattice.
+
+    The periodic copy of a source on the image's edge then stays far enough from the image to be smooth in it.
+    """
+    pad = int(np.clip(_PAD_STEP * np.ceil(half_width / _PAD_STEP + 1), _PAD_STEP, _MAX_PAD))
     sizes: list[Any] = [next_fast_len(int(n) + pad, real=True) for n in shape]
     return sizes[0], sizes[1]

@@ -26,8 +26,8 @@ def semi_axes(q, pa, radius) -> jax.Array:
     return jnp.stack([radius * major, radius * q * minor])
 
 
-def elliptical_radius_squared(east, north, axes) -> jax.Array:
-    """Squared elliptical radius of offsets from the centre, in units of the semi-major axis.
+def ellipse_coordinates(east, north, axes) -> jax.Array:
+    """Offsets from the centre in units of the ellipse's semi-axes, which makes of it the unit circle.
 
     Parameters
     ----------
@@ -35,10 +35,14 @@ def elliptical_radius_squared(east, north, axes) -> jax.Array:
         Offsets, arcsec.
     axes : array (2, 2)
         From `semi_axes`.
+
+    Returns
+    -------
+    array (2, ...), along the major and the minor axis.
     """
     components = jnp.matmul(axes, jnp.stack([east.ravel(), north.ravel()]), precision="highest")
     scaled = components / jnp.sum(axes**2, axis=1)[:, None]
-    return jnp.sum(scaled**2, axis=0).reshape(east.shape)
+    return scaled.reshape(2, *east.shape)
 
 
 def as_centre(centre) -> jax.Array:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesjoint.light.geometry import as_centre, elliptical_radius_squared, semi_axes
+from bayesjoint.light.geometry import as_centre, ellipse_coordinates, semi_axes
 from bayesjoint.light.sersic_table import sersic_b, sersic_log_norm, sersic_transform
 
 N_RANGE = (0.3, 10.0)
@@ -97,10 +97,33 @@ class Sersic:
 
     def brightness(self, east, north) -> jax.Array:
         """Surface brightness (nJy/arcsec^2) at offsets from the centre, arcsec."""
-        r2 = elliptical_radius_squared(east, north, self.axes)
-        safe = jnp.where(r2 > 0, r2, 1.0)
-        power = jnp.where(r2 > 0, jnp.exp(jnp.log(safe) / (2 * self.n)), 0.0)
-        return self.Ie * jnp.exp(-sersic_b(self.n) * (power - 1))
+        r2 = jnp.sum(ellipse_coordinates(east, north, self.axes) ** 2, axis=0)
+        return self.Ie * jnp.exp(sersic_b(self.n) * (1 - _root(r2, self.n)))
+
+    def blurred_brightness(self, east, north, covariance) -> jax.Array:
+        """Brightness convolved with a narrow kernel of `covariance` (2, 2), arcsec^2, to first order in it.
+
+        I + C : grad grad I / 2, for places that lie several widths of the kernel from the centre.
+        """
+        axes = self.axes
+        x = ellipse_coordinates(east, north, axes)
+        r2 = jnp.sum(x**2, axis=0)
+        root, b = _root(r2, self.n), sersic_b(self.n)
+        # derivatives by r2: I' = -slope I, I'' = (slope^2 + bend slope) I
+        inverse = 1 / jnp.where(r2 > 0, r2, 1.0)
+        slope = b / (2 * self.n) * root * inverse
+        bend = (1 - 1 / (2 * self.n)) * inverse
+        to_unit = axes / jnp.sum(axes**2, axis=1)[:, None]
+        spread = jnp.matmul(jnp.matmul(to_unit, covariance, precision="highest"), to_unit.T, precision="highest")
+        along = spread[0, 0] * x[0] ** 2 + 2 * spread[0, 1] * x[0] * x[1] + spread[1, 1] * x[1] ** 2
+        curvature = slope * (2 * (slope + bend) * along - (spread[0, 0] + spread[1, 1]))
+        return self.Ie * jnp.exp(b * (1 - root)) * (1 + curvature)
+
+
+def _root(r2, n) -> jax.Array:
+    """(r^2)^(1/2n), with a finite derivative at 0."""
+    safe = jnp.where(r2 > 0, r2, 1.0)
+    return jnp.where(r2 > 0, jnp.exp(jnp.log(safe) / (2 * n)), 0.0)
 
 
 def check_range(owner: str, name: str, value, low: float, high: float, open_below: bool = False) -> None:

@@ -193,7 +193,7 @@ def _series_at(n: Array, series: np.ndarray) -> Array:
 def _cubics_at(n: ArrayLike, dtype: jnp.dtype, with_slope: bool) -> Array:
     """Coefficients of the cubic of each cell, and of its derivative by n; shape (1 or 2, cells, 4)."""
     table = load_table()
-    cubics = _stored_cubics(np.dtype(dtype))
+    cubics = jnp.asarray(_stored_cubics(np.dtype(dtype)))
     n = _floating(n).astype(dtype)
     held = _inside(n)
     panel, x = _place(held)
@@ -208,10 +208,13 @@ def _cubics_at(n: ArrayLike, dtype: jnp.dtype, with_slope: bool) -> Array:
 
 
 @cache
-def _stored_cubics(dtype: np.dtype) -> Array:
-    """The table as one JAX array, so that a program that uses it many times holds it once."""
-    with jax.ensure_compile_time_eval():
-        return jnp.asarray(load_table().cubics.astype(dtype))
+def _stored_cubics(dtype: np.dtype) -> np.ndarray:
+    """The table's cubics in the working precision.
+
+    Numpy, not a cached JAX array: a program that closes over one and differentiates it within a scan fails
+    when called again (jax 0.10.1: "compiled program expected ... buffers").
+    """
+    return load_table().cubics.astype(dtype)
 
 
 def _cell_of(k2: Array) -> tuple[Array, Array]:
