@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _plain_warnings(), _terminate_as_interrupt():
             arguments.command(arguments)
     except (ValueError, OSError) as error:
-        print(f"bayesjoint: error: {error}", file=sys.stderr)
+        print("bayesjoint: error:", " ".join(str(error).split()), file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
         print(f"bayesjoint: interrupted: {interrupt or 'nothing was written'}", file=sys.stderr)

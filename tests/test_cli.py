@@ -14,17 +14,19 @@ import pytest
 from astropy.io import fits
 
 import bayesjoint as bj
-from bayesjoint import cli, demo, pipeline
+from bayesjoint import cli, demo, output, pipeline
 from bayesjoint.cli import main
 from bayesjoint.compilation import enable_compilation_cache
+from bayesjoint.infer import nuts
 from bayesjoint.options import keyed, parse_position
 
 BANDS = {
-    "r": demo.Band(32, 0.5, 1.12, 22.5, 17.0, 0.1, 400),
-    "W1": demo.Band(16, 1.5, 3.3, 25.199, 17.5, 2.0, 50),
-    "NUV": demo.Band(16, 1.2, 3.0, 20.08, 19.0, 0.02, 3000),
+    "r": demo.Band(32, 0.5, 2.15, 22.5, 17.0, 0.1, 400),
+    "W1": demo.Band(16, 1.2, 5.2, 25.199, 17.0, 1.0, 50),
+    "NUV": demo.Band(16, 1.2, 5.2, 20.08, 18.5, 0.01, 3000),
 }
 SHAPE = {"east": 0.2, "north": -0.1, "Re": 2.0}
+sample, nuts_wait = bj.sample, nuts.wait
 FEW = ["--draws", "50", "--chains", "2", "--warmup", "50"]
 
 
@@ -50,12 +52,28 @@ def files(tmp_path_factory, own_cache):
 
 @pytest.fixture(scope="module")
 def fitted(files, tmp_path_factory):
-    """The result folder of `bayesjoint fit`, and what the command printed to stdout and stderr."""
+    """What `bayesjoint fit` leaves: folder, stdout and stderr; and its fit and posterior."""
     folder = tmp_path_factory.mktemp("results") / "fitted"
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        assert main(["fit", *files, "--out", str(folder), *FEW]) == 0
-    return folder, out.getvalue(), err.getvalue()
+    out, err, made = io.StringIO(), io.StringIO(), []
+
+    def kept(make):
+        return lambda *args, **options: made.append(make(*args, **options)) or made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bj, "fit_map", kept(bj.fit_map))
+        patch.setattr(bj, "sample", kept(bj.sample))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            assert main(["fit", *files, "--out", str(folder), *FEW]) == 0
+    return folder, out.getvalue(), err.getvalue(), *made
+
+
+@pytest.fixture
+def quick(fitted, monkeypatch):
+    """The fit and the draws of `fitted` in place of new ones, and one figure in place of four."""
+    _, _, _, fit, posterior = fitted
+    monkeypatch.setattr(bj, "fit_map", lambda *_, **__: fit)
+    monkeypatch.setattr(bj, "sample", lambda *_, **__: posterior)
+    monkeypatch.setattr(output, "FIGURES", ("colours",))
 
 
 def refused(capsys, arguments, *words):
@@ -81,7 +99,7 @@ def altered(path, folder, change):
 
 
 def test_fit_leaves_all_files_and_nothing_else(fitted):
-    folder, _, _ = fitted
+    folder = fitted[0]
     names = {path.name for path in folder.iterdir()}
     assert names == {
         *("posterior.nc", "summary.ecsv", "colours.ecsv", "table.tex", "fit.json"),
@@ -99,7 +117,7 @@ def test_fit_finds_the_truth(fitted):
 
 
 def test_fit_says_what_it_does_and_what_came_out(fitted):
-    folder, out, err = fitted
+    folder, out, err, *_ = fitted
     for step in ("read", "fit", "sample", "write"):
         lines = err.splitlines()
         assert sum(line.startswith(step) for line in lines) == 1
@@ -114,7 +132,7 @@ def test_command_is_kept_with_the_posterior(fitted, files):
     assert command.startswith("bayesjoint fit ") and files[0] in command
 
 
-def test_quiet_prints_no_more_than_a_warning(files, tmp_path, capsys):
+def test_quiet_prints_no_more_than_a_warning(quick, files, tmp_path, capsys):
     assert main(["fit", *files, "--out", str(tmp_path / "x"), *FEW, "--quiet"]) == 0
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -132,16 +150,34 @@ def test_existing_folder_is_refused_and_untouched(files, tmp_path, capsys):
     assert (out / "notes.txt").read_text() == "precious"
 
 
-def test_overwrite_replaces_an_earlier_result(files, tmp_path):
+def test_overwrite_replaces_an_earlier_result(quick, files, tmp_path):
     out = tmp_path / "again"
-    assert main(["fit", *files, "--out", str(out), *FEW, "--quiet"]) == 0
+    assert main(["fit", *files, "--out", str(out), "--quiet"]) == 0
     (out / "extra.txt").write_text("old")
-    options = ["--overwrite", "--no-sky", "--quiet", "--seed", "3"]
-    assert main(["fit", *files, "--out", str(out), *FEW, *options]) == 0
-    assert not (out / "extra.txt").exists()
-    posterior = bj.Posterior.load(out / "posterior.nc")
-    assert "sky" not in posterior.idata.posterior and posterior.idata.attrs["seed"] == 3
+    assert main(["fit", *files, "--out", str(out), "--quiet", "--overwrite"]) == 0
+    assert not (out / "extra.txt").exists() and (out / "fit.json").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["again"]
+
+
+def test_options_reach_fit_and_sampler(quick, fitted, files, tmp_path, monkeypatch):
+    seen = {}
+
+    def sample(program, images, **options):
+        seen.update(options, program=program, images=images)
+        return fitted[-1]
+
+    monkeypatch.setattr(bj, "sample", sample)
+    given = "--draws 7 --chains 3 --warmup 11 --seed 5 --no-sky --size 8 --quiet".split()
+    assert main(["fit", *files, "--out", str(tmp_path / "x"), *given]) == 0
+    assert {key: seen[key] for key in ("draws", "chains", "warmup", "seed")} == {
+        "draws": 7,
+        "chains": 3,
+        "warmup": 11,
+        "seed": 5,
+    }
+    assert seen["program"] is bj.joint_model(sky=False)
+    assert seen["init"] is fitted[-2] and seen["progress"] is False
+    assert [image.shape for image in seen["images"]] == [(16, 16), (7, 7), (7, 7)]
 
 
 def test_separate_images_of_one_band(files, tmp_path):
@@ -151,7 +187,7 @@ def test_separate_images_of_one_band(files, tmp_path):
     assert len(apart.bands) == 3 and apart.names == images.names
 
 
-def test_interrupt_without_draws_leaves_nothing(files, tmp_path, monkeypatch, capsys):
+def test_interrupt_without_draws_leaves_nothing(quick, files, tmp_path, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt("stopped during warm-up: no draws to keep")
 
@@ -161,13 +197,14 @@ def test_interrupt_without_draws_leaves_nothing(files, tmp_path, monkeypatch, ca
     assert list(tmp_path.iterdir()) == []
 
 
-def test_interrupt_with_draws_keeps_them(files, tmp_path, monkeypatch, capsys):
+def test_interrupt_with_draws_keeps_them(quick, files, tmp_path, monkeypatch, capsys):
     """Ctrl-C reaches the sampler while it waits for its chains: what they have by then is written."""
-    from bayesjoint.infer import nuts
+    monkeypatch.setattr(bj, "sample", sample)
+    monkeypatch.setattr(output, "FIGURES", ("colours",))
 
     def wait(futures):
-        monkeypatch.undo()
-        nuts.wait(futures)
+        monkeypatch.setattr(nuts, "wait", nuts_wait)
+        nuts_wait(futures)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(nuts, "wait", wait)
@@ -187,7 +224,7 @@ def test_sigterm_acts_as_an_interrupt():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_failure_while_writing_leaves_nothing(files, tmp_path, monkeypatch, capsys):
+def test_failure_while_writing_leaves_nothing(quick, files, tmp_path, monkeypatch, capsys):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 

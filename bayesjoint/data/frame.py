@@ -106,7 +106,7 @@ class PixelMap:
             slopes[_NORTH, 1],
         )
         basis = jnp.stack([along * across, d_along * across, along * d_across], axis=1)
-        basis = basis / jnp.stack([jnp.ones_like(self.scale), self.scale, self.scale])
+        basis = basis / jnp.stack([jnp.ones_like(self.scale), self.scale, self.scale])[None]
         mapped = jnp.matmul(self.coefficients, basis, precision="highest")
         return mapped[:, 0], mapped[:, 1:]
 

@@ -158,6 +158,12 @@ class Image:
             new._set_geometry(frame, f"image {self.name!r}")
         return new
 
+    def without_data(self) -> Image:
+        """The same image with its pixels unknown (`data` is None): `observe` then samples them, to predict data."""
+        new = object.__new__(Image)
+        new.__dict__.update(self.__dict__, data=None)
+        return new
+
     def __repr__(self) -> str:
         if not hasattr(self, "wcs"):
             return f"Image({self.name!r}, band {self.band!r}, shape {self.shape}, inside a compiled program)"

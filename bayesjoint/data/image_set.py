@@ -92,6 +92,17 @@ class ImageSet(Sequence[Image]):
         rows = "".join(f"<li>{image._repr_html_()}</li>" for image in self)
         return f"ImageSet of {len(self)} images in {len(self.bands)} bands<ul>{rows}</ul>"
 
+    def without_data(self) -> ImageSet:
+        """The same images with their pixels unknown: `observe` then samples them.
+
+        For prior and posterior predictions: `Predictive(program, draws)(key, images.without_data())`.
+        """
+        new = object.__new__(ImageSet)
+        new.__dict__.update(self.__dict__)
+        for group in {"stacks", "originals"} & set(self.__dict__):
+            setattr(new, group, tuple(image.without_data() for image in getattr(self, group)))
+        return new
+
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Stacks and starting values, and what is static: the protocol of JAX pytrees."""
         return (self.stacks, self.start), (self._labels, self.members)
@@ -158,7 +169,7 @@ def _unstack(stack: Image, row: int, label: tuple[str, str, tuple[int, int]]) ->
     """The image in one row of a stack, cut to its own shape."""
     name, band, (ny, nx) = label
     arrays = jax.tree.map(lambda a: jnp.asarray(a)[row], stack.tree_flatten()[0])
-    data, invvar, *rest = arrays
+    data, invvar = jax.tree.map(lambda a: a[:ny, :nx], arrays[:2])
     return Image.tree_unflatten(
-        (name, band, (ny, nx), stack.fft_shape, stack.orders), (data[:ny, :nx], invvar[:ny, :nx], *rest)
+        (name, band, (ny, nx), stack.fft_shape, stack.orders), (data, invvar, *arrays[2:])
     )

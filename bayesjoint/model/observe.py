@@ -76,7 +76,8 @@ def observe(images: Image | ImageSet, *components: Any) -> None:
     """Observe the pixels of an image, or of every image of a set, as components of light plus Gaussian noise.
 
     Emits one observed site per image or stack of images (`pixels_...`), and for every component that has a flux the
-    deterministic `<name>_flux` (nJy; per band, or `<name>_flux_<image>` for a single image).
+    deterministic `<name>_flux` (nJy; per band, or `<name>_flux_<image>` for a single image). Images `without_data()`
+    have their pixels sampled.
 
     Parameters
     ----------

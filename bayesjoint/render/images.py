@@ -71,7 +71,7 @@ class Light:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Images, ny, nx."""
-        return (self.images.data.shape[0], *self.images.shape)
+        return (self.images.invvar.shape[0], *self.images.shape)
 
     def parameters(self) -> jax.Array:
         """All parameters of each image, flattened: (images, parameters)."""

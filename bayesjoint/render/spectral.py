@@ -31,7 +31,8 @@ def render_pixels(image: Image, components: tuple) -> jax.Array:
             continue
         position, jacobian = image.pixel_map.linearise(component.centre)
         inside = _is_inside(position, image)
-        term = jnp.where(inside, component.flux, 0.0) * _unit_spectrum(component, image, position, jacobian)
+        flux = jnp.where(inside, component.flux, 0.0)
+        term = _scaled(flux, _unit_spectrum(component, image, position, jacobian))
         spectrum = term if spectrum is None else spectrum + term
         if isinstance(component, Sersic):
             correction = lattice_correction(component, image, position, jacobian, inside)
@@ -58,7 +59,7 @@ def _unit_spectrum(component: Sersic | PointSource, image: Image, position, jaco
     else:
         amplitude = jnp.ones((kx.shape[0], ky.shape[1], kx.shape[1]), kx.dtype)
     shifted = _shift(amplitude, position, kx, ky, len(image.orders) == 1)
-    return jnp.sum(image.transfer * shifted, axis=0)
+    return jnp.sum(_scaled(image.transfer, shifted), axis=0)
 
 
 def _frequencies(image: Image) -> tuple[jax.Array, jax.Array]:
@@ -111,12 +112,22 @@ def _shift(amplitude, position, kx, ky, lone: bool) -> jax.Array:
 def _turns(position, kx, ky, lone: bool) -> tuple[jax.Array, jax.Array]:
     """Real and imaginary part of exp(-i (kx x0 + ky y0)), (orders, ny, nx), as products of one vector for each axis."""
     along, across = _phase(kx, position[0], lone), _phase(ky, position[1], lone)
-    columns = jnp.stack([along.real, along.imag], axis=1)
-    rows = jnp.stack([across.real, -across.imag], axis=2), jnp.stack([across.imag, across.real], axis=2)
+    columns = jnp.stack(along, axis=1)
+    real, imaginary = across
+    rows = jnp.stack([real, -imaginary], axis=2), jnp.stack([imaginary, real], axis=2)
     cosine, sine = (jnp.matmul(row, columns, precision="highest") for row in rows)
     return cosine, sine
 
 
-def _phase(k, x, lone: bool) -> jax.Array:
-    phase = jnp.exp(-1j * k * x)
-    return jnp.where(jnp.abs(k) > np.pi * (1 - 1e-6), phase.real, phase) if lone else phase
+def _phase(k, x, lone: bool) -> tuple[jax.Array, jax.Array]:
+    """Real and imaginary part of exp(-i k x) along one axis."""
+    angle = k * x
+    real, imaginary = jnp.cos(angle), -jnp.sin(angle)
+    return real, jnp.where(jnp.abs(k) > np.pi * (1 - 1e-6), 0.0, imaginary) if lone else imaginary
+
+
+def _scaled(factor, spectrum) -> jax.Array:
+    """Product of a spectrum with real or complex factors."""
+    if jnp.iscomplexobj(factor):
+        return factor * spectrum
+    return jax.lax.complex(factor * spectrum.real, factor * spectrum.imag)

@@ -1,5 +1,6 @@
 """Builders shared by the tests: WCS of any orientation, small images, components, pixels to compare them at."""
 
+import jax
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, Sip
@@ -7,6 +8,9 @@ from astropy.wcs import WCS, Sip
 from bayesjoint.data.image import AB_ZEROPOINT_NJY, Image
 from bayesjoint.data.psf import FWHM_PER_SIGMA, gaussian_psf
 from bayesjoint.light.sersic import Sersic
+from bayesjoint.render.images import render
+
+rendered = jax.jit(render)
 
 
 def make_wcs(
@@ -77,6 +81,17 @@ def sample_points(shape, position, near=24, far=400, seed=3):
     points = np.round(np.concatenate([core, close, anywhere, *frame], axis=1)).astype(int)
     inside = (points >= 0) & (points < np.array([[nx], [ny]]))
     return np.unique(points[:, inside.all(axis=0)], axis=1)
+
+
+def peer_pixels(shape, scale, fwhm, *, flux, re, n=1.0, q=1.0, pa=0.0, east=0.0, north=0.0):
+    """GalSim's pixels of a Sersic (semi-major `re`) under a Gaussian PSF; North up, East left."""
+    import galsim
+
+    ny, nx = shape
+    galaxy = galsim.Sersic(n, half_light_radius=re * np.sqrt(q), flux=flux)
+    galaxy = galaxy.shear(q=q, beta=(90 + pa) * galsim.degrees).shift(-east, north)
+    image = galsim.Convolve([galaxy, galsim.Gaussian(fwhm=fwhm)]).drawImage(nx=nx, ny=ny, scale=scale)
+    return image.array.astype(float)
 
 
 def write_fits(path, data, wcs=None, extensions=None, **keywords):

@@ -138,7 +138,7 @@ def test_reverse_mode_matches_forward_mode():
     p = jnp.asarray([20.0, 3.0, 25.0, 2.3])
     reverse = jax.jit(jax.grad(total))(p)
     np.testing.assert_allclose(reverse, jax.jit(jax.jacfwd(total))(p), rtol=1e-12)
-    shifted = jax.jit(jax.vmap(total))(p + 1e-5 * np.concatenate([np.eye(4), -np.eye(4)]))
+    shifted = jax.jit(jax.vmap(total))(p[None] + 1e-5 * np.concatenate([np.eye(4), -np.eye(4)]))
     np.testing.assert_allclose(reverse, (shifted[:4] - shifted[4:]) / 2e-5, rtol=1e-6, atol=1e-7)
     assert np.all(np.isfinite(jax.jit(jax.hessian(total))(p)))
 

@@ -1,0 +1,53 @@
+"""What all tests share: float64, strict JAX promotion, builders, and where the observed data are."""
+
+import os
+import sys
+from pathlib import Path
+
+import jax
+import numpyro
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from helpers import scenes
+
+numpyro.enable_x64()
+
+
+@pytest.fixture(autouse=True)
+def strict_promotion(request):
+    """Mixed dtypes raise, as mixed ranks do where a test's module asks for it: both hide mistakes.
+
+    Turned off by the marker `loose`, for code that calls libraries which mix them.
+    """
+    if request.node.get_closest_marker("loose"):
+        yield
+        return
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion('raise'):
+        yield
+
+
+@pytest.fixture(scope="session")
+def observed():
+    """The folder of observed images, which are not part of the project."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("BAYESJOINT_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"observed images are not at {folder}; set BAYESJOINT_DATA to their folder")
+    return folder
+
+
+class Build:
+    """The builders of `helpers.scenes`, as one fixture."""
+
+    wcs = staticmethod(scenes.make_wcs)
+    image = staticmethod(scenes.make_image)
+    galaxy = staticmethod(scenes.galaxy_of)
+    sersic = staticmethod(scenes.peer_pixels)
+    fits = staticmethod(scenes.write_fits)
+
+
+@pytest.fixture(scope="session")
+def build():
+    return Build
