@@ -16,4 +16,30 @@ from bayesjoint.render.images import render
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.sampling import sample
 
+__all__ = [
+    "PSF",
+    "FlatSky",
+    "GaussianPixels",
+    "Image",
+    "ImageSet",
+    "MapFit",
+    "PointSource",
+    "Posterior",
+    "Sersic",
+    "TangentFrame",
+    "fit_map",
+    "gaussian_psf",
+    "joint_model",
+    "moffat_psf",
+    "observe",
+    "read_image",
+    "read_images",
+    "render",
+    "sample",
+    "sample_brightness",
+    "sample_flux",
+    "sample_sky",
+    "sample_structure",
+]
+
 __version__ = "0.1.0"

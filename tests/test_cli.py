@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import subprocess
 import sys
@@ -12,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from astropy.io import fits
+from helpers.small_run import FEW, run, scene
 
 import bayesjoint as bj
 from bayesjoint import cli, demo, output, pipeline
@@ -20,14 +19,7 @@ from bayesjoint.compilation import enable_compilation_cache
 from bayesjoint.infer import nuts
 from bayesjoint.options import keyed, parse_position
 
-BANDS = {
-    "r": demo.Band(32, 0.5, 2.15, 22.5, 17.0, 0.1, 400),
-    "W1": demo.Band(16, 1.2, 5.2, 25.199, 17.0, 1.0, 50),
-    "NUV": demo.Band(16, 1.2, 5.2, 20.08, 18.5, 0.01, 3000),
-}
-SHAPE = {"east": 0.2, "north": -0.1, "Re": 2.0}
 sample, nuts_wait = bj.sample, nuts.wait
-FEW = ["--draws", "50", "--chains", "2", "--warmup", "50"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,37 +34,30 @@ def own_cache(tmp_path_factory):
         jax.config.update(name, value)
 
 
+@pytest.fixture(autouse=True)
+def as_users_run_it(strict_promotion):
+    """The command runs under JAX's default promotion: NumPyro's sampler mixes dtypes."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, own_cache):
+def files(own_cache):
     """FITS files of a small scene, as strings."""
-    pipeline.set_up()
-    paths, _ = demo.simulate(tmp_path_factory.mktemp("small"), BANDS, **SHAPE)
-    return [str(path) for path in paths]
+    return scene()[0]
 
 
 @pytest.fixture(scope="module")
-def fitted(files, tmp_path_factory):
-    """What `bayesjoint fit` leaves: folder, stdout and stderr; and its fit and posterior."""
-    folder = tmp_path_factory.mktemp("results") / "fitted"
-    out, err, made = io.StringIO(), io.StringIO(), []
-
-    def kept(make):
-        return lambda *args, **options: made.append(make(*args, **options)) or made[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bj, "fit_map", kept(bj.fit_map))
-        patch.setattr(bj, "sample", kept(bj.sample))
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            assert main(["fit", *files, "--out", str(folder), *FEW]) == 0
-    return folder, out.getvalue(), err.getvalue(), *made
+def fitted(files):
+    """What `bayesjoint fit` left of that scene."""
+    return run()
 
 
 @pytest.fixture
 def quick(fitted, monkeypatch):
     """The fit and the draws of `fitted` in place of new ones, and one figure in place of four."""
-    _, _, _, fit, posterior = fitted
-    monkeypatch.setattr(bj, "fit_map", lambda *_, **__: fit)
-    monkeypatch.setattr(bj, "sample", lambda *_, **__: posterior)
+    monkeypatch.setattr(bj, "fit_map", lambda *_, **__: fitted.fit)
+    monkeypatch.setattr(bj, "sample", lambda *_, **__: fitted.posterior)
     monkeypatch.setattr(output, "FIGURES", ("colours",))
 
 
@@ -99,7 +84,7 @@ def altered(path, folder, change):
 
 
 def test_fit_leaves_all_files_and_nothing_else(fitted):
-    folder = fitted[0]
+    folder = fitted.folder
     names = {path.name for path in folder.iterdir()}
     assert names == {
         *("posterior.nc", "summary.ecsv", "colours.ecsv", "table.tex", "fit.json"),
@@ -109,15 +94,14 @@ def test_fit_leaves_all_files_and_nothing_else(fitted):
 
 
 def test_fit_finds_the_truth(fitted):
-    posterior = bj.Posterior.load(fitted[0] / "posterior.nc")
-    truth = {**demo.STRUCTURE, **SHAPE, "mag": {name: band.mag for name, band in BANDS.items()}}
-    rows = demo.pulls(posterior, truth)
-    assert len(rows) == 9
+    posterior = bj.Posterior.load(fitted.folder / "posterior.nc")
+    rows = demo.pulls(posterior, scene()[1])
+    assert len(rows) == 18
     assert max(abs(row[-1]) for row in rows) < 4
 
 
 def test_fit_says_what_it_does_and_what_came_out(fitted):
-    folder, out, err, *_ = fitted
+    folder, out, err = fitted.folder, fitted.out, fitted.err
     for step in ("read", "fit", "sample", "write"):
         lines = err.splitlines()
         assert sum(line.startswith(step) for line in lines) == 1
@@ -128,7 +112,7 @@ def test_fit_says_what_it_does_and_what_came_out(fitted):
 
 
 def test_command_is_kept_with_the_posterior(fitted, files):
-    command = bj.Posterior.load(fitted[0] / "posterior.nc").idata.attrs["command"]
+    command = bj.Posterior.load(fitted.folder / "posterior.nc").idata.attrs["command"]
     assert command.startswith("bayesjoint fit ") and files[0] in command
 
 
@@ -164,7 +148,7 @@ def test_options_reach_fit_and_sampler(quick, fitted, files, tmp_path, monkeypat
 
     def sample(program, images, **options):
         seen.update(options, program=program, images=images)
-        return fitted[-1]
+        return fitted.posterior
 
     monkeypatch.setattr(bj, "sample", sample)
     given = "--draws 7 --chains 3 --warmup 11 --seed 5 --no-sky --size 8 --quiet".split()
@@ -176,7 +160,7 @@ def test_options_reach_fit_and_sampler(quick, fitted, files, tmp_path, monkeypat
         "seed": 5,
     }
     assert seen["program"] is bj.joint_model(sky=False)
-    assert seen["init"] is fitted[-2] and seen["progress"] is False
+    assert seen["init"] is fitted.fit and seen["progress"] is False
     assert [image.shape for image in seen["images"]] == [(16, 16), (7, 7), (7, 7)]
 
 

@@ -9,9 +9,9 @@ import threading
 import galsim
 import numpy as np
 import pytest
+from astropy.config import set_temp_cache
 from astropy.io import fits
 from astropy.utils.data import conf
-from astropy.config import set_temp_cache
 from scipy.special import ndtr
 
 import bayesjoint as bj

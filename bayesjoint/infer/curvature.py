@@ -64,7 +64,9 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
         curvature += jnp.einsum("ikp,ikl,ilq->pq", jacobian, square, jacobian, optimize=True)
     own = _own_sites(program, layout, z, args, set(lights), trace)
     if own is not None:
-        total, gradient, curvature = (a + b for a, b in zip((total, gradient, curvature), own[:3], strict=True))
+        total, gradient, curvature = (
+            a + b for a, b in zip((total, gradient, curvature), own[:3], strict=True)
+        )
         means |= own[3]
     prior_curvature = -jax.jacfwd(jax.grad(lambda z: prior_and_parameters(z)[0]))(z)
     return Quadratic(total, gradient, curvature, prior_curvature, means)
@@ -80,7 +82,9 @@ def _light_terms(light: Light, site: dict) -> tuple[jax.Array, ...]:
         def pixels(t):
             return light.render_one(image, t)
 
-        columns = jax.vmap(lambda d: jax.jvp(pixels, (parameters,), (d,))[1])(jnp.eye(parameters.size, dtype=parameters.dtype))
+        columns = jax.vmap(lambda d: jax.jvp(pixels, (parameters,), (d,))[1])(
+            jnp.eye(parameters.size, dtype=parameters.dtype)
+        )
         noise = GaussianPixels(pixels(parameters), image.invvar, image.log_normaliser)
         columns = columns.reshape(parameters.size, -1)
         weighted = columns * image.invvar.ravel()

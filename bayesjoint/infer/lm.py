@@ -18,8 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.infer.curvature import Quadratic, quadratic, values_and_errors
+from bayesjoint.infer.goodness import judge_fit, judge_images
 from bayesjoint.infer.pixels import PixelFit, pixel_fits
 from bayesjoint.infer.space import Layout, Program, find_latents, start_vector
+from bayesjoint.infer.verdict import Verdict
 
 FIRST_DAMPING = 1e-3
 MAX_DAMPING = 1e10
@@ -83,6 +85,14 @@ class MapFit:
         """Total chi-squared over pixels minus parameters."""
         return float(self.chi2.sum() / max(self.pixels.sum() - self.layout.size, 1))
 
+    @property
+    def verdict(self) -> Verdict:
+        """Whether to trust the fit, and what to do about it, in plain words."""
+        errors = np.sqrt(np.diag(self.covariance))
+        smallest = float(np.linalg.eigvalsh(self.covariance / np.outer(errors, errors))[0])
+        findings = judge_fit(self.converged, self.reason, self.chi2_per_dof, float("nan"), smallest, self.advice)
+        return Verdict.from_findings(findings + judge_images([image.goodness for image in self.images]), "the fit")
+
     def __repr__(self) -> str:
         state = "converged" if self.converged else "NOT converged"
         head = (
@@ -90,7 +100,7 @@ class MapFit:
             f"chi2/dof {self.chi2_per_dof:.4f}"
         )
         rows = [f"  {name} = {_with_error(v, self.errors[name])}" for name, v in self.values.items()]
-        return "\n".join([head, *rows, *(f"  ! {line}" for line in self.advice)])
+        return "\n".join([head, *rows, f"  {self.verdict.headline}"])
 
     def _repr_html_(self) -> str:
         import html
@@ -150,7 +160,9 @@ def fit_map(
     See `bayesjoint.sample`.
     """
     if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-        raise ValueError("fit_map needs 64-bit floats and got 32: call numpyro.enable_x64() before making arrays")
+        raise ValueError(
+            "fit_map needs 64-bit floats and got 32: call numpyro.enable_x64() before making arrays"
+        )
     began = time.perf_counter()
     args = jax.device_put((images, *more))
     layout = find_latents(program, args)
@@ -171,7 +183,9 @@ def _start(program: Program, layout: Layout, args: tuple, given: dict) -> jax.Ar
     z = _start_jitted(program, layout, args, given)
     if not np.all(np.isfinite(z)):
         bad = [label for label, x in zip(layout.labels, np.asarray(z), strict=True) if not np.isfinite(x)]
-        raise ValueError(f"the start is outside the support of {', '.join(bad)}: give start= within the prior")
+        raise ValueError(
+            f"the start is outside the support of {', '.join(bad)}: give start= within the prior"
+        )
     return z
 
 
@@ -181,7 +195,9 @@ _start_jitted = jax.jit(start_vector, static_argnames=("program", "layout"))
 def _check_start(start: dict[str, Any], layout: Layout) -> None:
     unknown = sorted(set(start) - set(layout.names))
     if unknown:
-        raise ValueError(f"start names {', '.join(unknown)}; the program's latents are {', '.join(layout.names)}")
+        raise ValueError(
+            f"start names {', '.join(unknown)}; the program's latents are {', '.join(layout.names)}"
+        )
 
 
 def _width(best: _Climb | None, z: np.ndarray) -> np.ndarray:
@@ -235,12 +251,18 @@ def _climb(program, layout, z, args, max_iterations, tolerance, report: Callable
         )
     while not state.reason:
         gain = 0.5 * state.here.gradient @ _solve(state.curvature, state.here.gradient)
-        state.path.append({"log_posterior": state.log_posterior, "damping": state.damping, "gain": float(gain)})
-        report(f"iteration {state.iterations:3d}  log posterior {state.log_posterior:.4f}  damping {state.damping:.1e}")
+        state.path.append(
+            {"log_posterior": state.log_posterior, "damping": state.damping, "gain": float(gain)}
+        )
+        report(
+            f"iteration {state.iterations:3d}  log posterior {state.log_posterior:.4f}  damping {state.damping:.1e}"
+        )
         if gain < tolerance:
             state.converged, state.reason = True, f"a full step would gain {gain:.1e} in log posterior"
         elif state.iterations >= max_iterations:
-            state.reason = f"stopped at {max_iterations} iterations with {gain:.2g} in log posterior still to gain"
+            state.reason = (
+                f"stopped at {max_iterations} iterations with {gain:.2g} in log posterior still to gain"
+            )
         else:
             _step(program, layout, args, state)
     return state
@@ -286,7 +308,9 @@ def _covariance(state: _Climb) -> np.ndarray:
 def _finish(program, layout, images, args, climb: _Climb, began: float) -> MapFit:
     covariance = _covariance(climb)
     root = np.linalg.cholesky(covariance + 1e-14 * np.diag(np.diag(covariance)))
-    values, errors = jax.device_get(values_and_errors(program, layout, jnp.asarray(climb.z), jnp.asarray(root), args))
+    values, errors = jax.device_get(
+        values_and_errors(program, layout, jnp.asarray(climb.z), jnp.asarray(root), args)
+    )
     return MapFit(
         values=values,
         errors=errors,

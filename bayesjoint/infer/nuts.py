@@ -36,8 +36,8 @@ OVERDISPERSION = 1.5
 class Whitening(NamedTuple):
     """z = centre + root @ u."""
 
-    centre: jax.Array
-    root: jax.Array
+    centre: np.ndarray
+    root: np.ndarray
 
 
 @cache
@@ -66,7 +66,14 @@ def _kernel(program: Program, layout: Layout, warmup: int, target_accept: float,
     def chunk(state, whitening, args, draws: int):
         def one(state, _):
             state = step(state, (whitening, args), {})
-            kept = (state.z, state.potential_energy, state.energy, state.num_steps, state.accept_prob, state.diverging)
+            kept = (
+                state.z,
+                state.potential_energy,
+                state.energy,
+                state.num_steps,
+                state.accept_prob,
+                state.diverging,
+            )
             return state, kept
 
         return jax.lax.scan(one, state, None, length=draws)
@@ -97,16 +104,16 @@ def run_nuts(
     began = time.perf_counter()
     layout = fit.layout
     first, chunk = _kernel(program, layout, warmup, target_accept, max_tree_depth)
-    whitening = Whitening(jnp.asarray(fit.unconstrained), jnp.asarray(np.linalg.cholesky(fit.covariance)))
-    keys = jax.random.split(jax.random.PRNGKey(seed), chains)
+    whitening = Whitening(fit.unconstrained, np.linalg.cholesky(fit.covariance))
     scatter = OVERDISPERSION * np.random.default_rng(seed).normal(size=(chains, layout.size))
-    states = [
-        first(*_finite_start(program, layout, u, whitening, args), key, whitening, args)
-        for u, key in zip(scatter, keys, strict=True)
-    ]
-    runner = partial(_advance, chunk.lower(states[0], whitening, args, CHUNK).compile(), whitening, args)
+    # raw threefry keys: made without compiling anything
+    keys = [np.array([seed % 2**32, chain], np.uint32) for chain in range(chains)]
+    starts = [_finite_start(program, layout, u, whitening, args) for u in scatter]
+    states = [first(*start, key, whitening, args) for start, key in zip(starts, keys, strict=True)]
+    advance = partial(_advance, chunk, whitening, args)
+    opening = advance(states[0])  # compiles, before threads share the program
     compiled = time.perf_counter()
-    kept, interrupted = _run_chains(runner, states, -(-(warmup + draws) // CHUNK), progress)
+    kept, interrupted = _run_chains(advance, states, opening, -(-(warmup + draws) // CHUNK), progress)
     sampled = time.perf_counter()
     if interrupted and min(len(chain) for chain in kept) * CHUNK < warmup + 2 * CHUNK:
         raise KeyboardInterrupt("stopped during warm-up: no draws to keep")
@@ -128,9 +135,11 @@ def run_nuts(
 def _finite_start(program: Program, layout: Layout, u, whitening: Whitening, args: tuple) -> tuple:
     """A chain's start (u, potential, gradient), drawn towards the fit until the log posterior is finite there."""
     for _ in range(20):
-        q = quadratic(program, layout, whitening.centre + whitening.root @ u, args)
-        if np.isfinite(q.value) and np.all(np.isfinite(q.gradient)):
-            return jnp.asarray(u), -q.value, -(whitening.root.T @ q.gradient)
+        value, gradient = jax.device_get(
+            quadratic(program, layout, whitening.centre + whitening.root @ u, args)[:2]
+        )
+        if np.isfinite(value) and np.all(np.isfinite(gradient)):
+            return u, -value, -(whitening.root.T @ gradient)
         u = 0.5 * u
     raise ValueError("the log posterior is not finite near the fit: check the fit's verdict before sampling")
 
@@ -147,17 +156,24 @@ class _Chunk(NamedTuple):
     step_size: float
 
 
-def _advance(compiled, whitening: Whitening, args: tuple, state) -> tuple[Any, _Chunk]:
+def _advance(chunk, whitening: Whitening, args: tuple, state) -> tuple[Any, _Chunk]:
     """Run one compiled chunk of a chain."""
-    state, kept = compiled(state, whitening, args)
+    state, kept = chunk(state, whitening, args, CHUNK)
     return state, _Chunk(*jax.device_get(kept), step_size=float(state.adapt_state.step_size))
 
 
-def _run_chains(advance, states: list, chunks: int, progress: bool | None) -> tuple[list[list[_Chunk]], bool]:
-    """Run every chain on a thread of its own until done or interrupted; returns the chunks of each chain."""
+def _run_chains(
+    advance, states: list, opening: tuple, chunks: int, progress: bool | None
+) -> tuple[list[list[_Chunk]], bool]:
+    """Run every chain on a thread of its own until done or interrupted; returns the chunks of each chain.
+
+    `opening` is the first chunk of the first chain, already run.
+    """
     stop = threading.Event()
-    kept: list[list[_Chunk]] = [[] for _ in states]
-    bar = tqdm(total=len(states) * chunks * CHUNK, desc="NUTS", unit="draw", disable=_is_quiet(progress))
+    states = [opening[0], *states[1:]]
+    kept: list[list[_Chunk]] = [[opening[1]], *([] for _ in states[1:])]
+    total = len(states) * chunks * CHUNK
+    bar = tqdm(total=total, initial=CHUNK, desc="NUTS", unit="draw", disable=_is_quiet(progress))
 
     def run(chain: int) -> None:
         state = states[chain]
@@ -186,7 +202,9 @@ def _is_quiet(progress: bool | None) -> bool:
     return not (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
-def _collect(kept: list[list[_Chunk]], warmup: int, draws: int, whitening: Whitening) -> tuple[np.ndarray, dict]:
+def _collect(
+    kept: list[list[_Chunk]], warmup: int, draws: int, whitening: Whitening
+) -> tuple[np.ndarray, dict]:
     """Unconstrained draws (chains, draws, P) and statistics (chains, draws) after warm-up, chains cut to one length."""
     length = min(len(chain) for chain in kept) * CHUNK
     keep = slice(warmup, min(length, warmup + draws))
@@ -196,7 +214,7 @@ def _collect(kept: list[list[_Chunk]], warmup: int, draws: int, whitening: White
 
     stats = {name: gather(name) for name in ("energy", "n_steps", "acceptance_rate", "diverging")}
     stats["lp"] = -gather("potential")
-    return np.asarray(whitening.centre) + gather("u") @ np.asarray(whitening.root).T, stats
+    return whitening.centre + gather("u") @ whitening.root.T, stats
 
 
 @partial(jax.jit, static_argnames=("program", "layout"))
@@ -204,7 +222,9 @@ def _constrain_all(program: Program, layout: Layout, z, args: tuple) -> dict[str
     return jax.vmap(lambda one: constrained_values(program, layout, one, args))(z)
 
 
-def _constrain(program: Program, layout: Layout, unconstrained: np.ndarray, args: tuple) -> dict[str, np.ndarray]:
+def _constrain(
+    program: Program, layout: Layout, unconstrained: np.ndarray, args: tuple
+) -> dict[str, np.ndarray]:
     """Constrained latents and deterministics of all draws, each (chains, draws, *shape)."""
     chains, draws, size = unconstrained.shape
     values = _constrain_all(program, layout, jnp.asarray(unconstrained.reshape(-1, size)), args)

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.infer.goodness import Goodness, goodness
 from bayesjoint.model.observe import PIXEL_SITE
 
 
@@ -21,6 +22,7 @@ class PixelFit:
     chi2: float
     pixels: int
     model: np.ndarray = field(repr=False)
+    goodness: Goodness = field(repr=False)
 
     @property
     def chi2_per_pixel(self) -> float:
@@ -47,7 +49,8 @@ def pixel_fits(means: Mapping[str, Any], images: Any) -> tuple[PixelFit, ...]:
             ny, nx = image.shape
             model = np.asarray(mean[row])[..., :ny, :nx]
             chi2 = float(np.sum(image.invvar * (image.data - model) ** 2))
-            found[image.name] = PixelFit(image.name, chi2, image.number_used, model)
+            measured = goodness(image.name, image.data, model, image.invvar)
+            found[image.name] = PixelFit(image.name, chi2, image.number_used, model, measured)
             waiting.remove(image)
     return tuple(found[image.name] for image in originals if isinstance(image, Image) and image.name in found)
 

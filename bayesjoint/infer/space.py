@@ -80,7 +80,8 @@ def find_latents(program: Program, args: tuple) -> Layout:
     observed: list[str] = []
 
     def run(args):
-        trace = handlers.trace(handlers.seed(RecordLight(program), 0)).get_trace(*args)
+        proper = handlers.substitute(RecordLight(program), substitute_fn=_refuse_improper)
+        trace = handlers.trace(handlers.seed(proper, 0)).get_trace(*args)
         for name, site in trace.items():
             if site["type"] == "sample" and site["is_observed"]:
                 observed.append(name)
@@ -90,7 +91,9 @@ def find_latents(program: Program, args: tuple) -> Layout:
     jax.eval_shape(run, args)
     label = getattr(program, "__name__", repr(program))
     if not found:
-        raise ValueError(f"the program {label!r} has no latent: sample at least one parameter with numpyro.sample")
+        raise ValueError(
+            f"the program {label!r} has no latent: sample at least one parameter with numpyro.sample"
+        )
     if not observed:
         raise ValueError(f"the program {label!r} observes nothing: end it with bj.observe(images, ...)")
     shapes, unconstrained = zip(*found.values(), strict=True)
@@ -100,11 +103,20 @@ def find_latents(program: Program, args: tuple) -> Layout:
 def _describe_latent(name: str, site: dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
     support = site["fn"].support
     if support is not None and getattr(support, "is_discrete", False):
-        raise ValueError(f"latent {name!r} is discrete; NUTS and the fit need continuous latents: marginalise it")
-    if isinstance(site["fn"], dist.ImproperUniform):
-        raise ValueError(f"latent {name!r} has an improper prior: give it a distribution that integrates to one")
+        raise ValueError(
+            f"latent {name!r} is discrete; NUTS and the fit need continuous latents: marginalise it"
+        )
     shape = jnp.shape(site["value"])
     return shape, tuple(biject_to(support).inverse_shape(shape))
+
+
+def _refuse_improper(site: dict) -> None:
+    """An improper prior cannot be drawn from, so it is refused before the program runs into it."""
+    if site["type"] == "sample" and not site["is_observed"] and isinstance(site["fn"], dist.ImproperUniform):
+        name = site["name"]
+        raise ValueError(
+            f"latent {name!r} has an improper prior: give it a distribution that integrates to one"
+        )
 
 
 def run_program(program: Program, layout: Layout, z, args: tuple) -> tuple[dict, jax.Array]:
@@ -136,7 +148,9 @@ def log_posterior(program: Program, layout: Layout, z, args: tuple) -> jax.Array
     return log_determinant + sum(site_log_density(s) for s in trace.values() if s["type"] == "sample")
 
 
-def prior_and_light(program: Program, layout: Layout, z, args: tuple) -> tuple[jax.Array, dict[str, Light], dict]:
+def prior_and_light(
+    program: Program, layout: Layout, z, args: tuple
+) -> tuple[jax.Array, dict[str, Light], dict]:
     """Without rendering: the log density in z of the latents alone, the light of each observed site, and the trace."""
     recorder = RecordLight(program)
     trace, log_determinant = run_program(recorder, layout, z, args)

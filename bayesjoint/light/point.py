@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import jax
-
 from bayesjoint.light.geometry import as_centre
+from bayesjoint.light.pytree import parameters_are
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["centre", "flux"], meta_fields=["name"])
+@parameters_are("centre", "flux")
 @dataclass(frozen=True, eq=False)
 class PointSource:
     """Unresolved source.

@@ -104,7 +104,14 @@ def observe(images: Image | ImageSet, *components: Any) -> None:
 
 def _observe_pixels(site: str, light: Light) -> None:
     images = light.images
-    message = {"type": "light", "site": site, "fn": render_light, "args": (light,), "kwargs": {}, "value": None}
+    message = {
+        "type": "light",
+        "site": site,
+        "fn": render_light,
+        "args": (light,),
+        "kwargs": {},
+        "value": None,
+    }
     pixels = apply_stack(message)["value"]
     noise = GaussianPixels(pixels, jnp.asarray(images.invvar), jnp.asarray(images.log_normaliser))
     numpyro.sample(site, noise, obs=images.data)

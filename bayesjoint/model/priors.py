@@ -25,10 +25,14 @@ def sersic_index_prior() -> dist.Distribution:
     """Log-normal about n = 1.7 with a width of a factor e^0.8, cut to 0.3 <= n <= 8."""
     low, high = (jnp.log(limit) for limit in N_LIMITS)
     log_n = dist.TruncatedNormal(jnp.log(1.7), 0.8, low=low, high=high)
-    return dist.TransformedDistribution(log_n, transforms.ExpTransform(domain=constraints.interval(low, high)))
+    return dist.TransformedDistribution(
+        log_n, transforms.ExpTransform(domain=constraints.interval(low, high))
+    )
 
 
-def sample_structure(name: str, images: ImageSet, per_band: Collection[str] = (), **given: Any) -> dict[str, Any]:
+def sample_structure(
+    name: str, images: ImageSet, per_band: Collection[str] = (), **given: Any
+) -> dict[str, Any]:
     """Sample a galaxy's structure once, shared by all images.
 
     Sites: `<name>_east`, `<name>_north` (Normal about the position measured on the images, as wide as the galaxy and

@@ -46,9 +46,7 @@ def render(image: Image, *components: Any) -> jax.Array:
     return render_light(light_on_image(image, *components))[0]
 
 
-@partial(
-    jax.tree_util.register_dataclass, data_fields=["images", "leaves"], meta_fields=["treedef", "axes"]
-)
+@partial(jax.tree_util.register_dataclass, data_fields=["images", "leaves"], meta_fields=["treedef", "axes"])
 @dataclass(frozen=True, eq=False)
 class Light:
     """Components with their parameters spread over the images of one stack, not yet rendered.
@@ -76,7 +74,10 @@ class Light:
     def parameters(self) -> jax.Array:
         """All parameters of each image, flattened: (images, parameters)."""
         count = self.shape[0]
-        each = [leaf if axis == 0 else jnp.broadcast_to(leaf, (count, *leaf.shape)) for leaf, axis in self._pairs()]
+        each = [
+            leaf if axis == 0 else jnp.broadcast_to(leaf, (count, *leaf.shape))
+            for leaf, axis in self._pairs()
+        ]
         return jnp.concatenate([leaf.reshape(count, -1) for leaf in each], axis=1)
 
     def render_one(self, image: Image, parameters) -> jax.Array:
@@ -142,4 +143,6 @@ def _which_axis(path, leaf, event: int, n_images: int, n_bands: int, per_image: 
     wanted = f"({n_bands},) for one value a band or ({n_images},) for one an image" if per_image else "()"
     if event:
         wanted = f"(2,), or {wanted} before it" if per_image else "(2,)"
-    raise ValueError(f"component {path[0].idx}: {path[-1].name} has shape {leaf.shape}; wanted a scalar or {wanted}")
+    raise ValueError(
+        f"component {path[0].idx}: {path[-1].name} has shape {leaf.shape}; wanted a scalar or {wanted}"
+    )

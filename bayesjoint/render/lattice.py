@@ -66,8 +66,8 @@ def _near_images(source, image: Image, position, to_sky, inside, x, y) -> jax.Ar
     # the ninth place is the source's own, put where it does no harm while the spectrum draws it
     away = jnp.where(inside, 2.0, 0.0).astype(x.dtype)
     rows, columns = (jnp.append(jnp.asarray(_NEAR[:, i], x.dtype), away) for i in (0, 1))
-    dx = x - position[0] - px * columns[:, None]
-    dy = y - position[1] - py * rows[:, None]
+    dx = (x - position[0])[None] - px * columns[:, None]
+    dy = (y - position[1])[None] - py * rows[:, None]
     offsets = jnp.stack(jnp.broadcast_arrays(dx[:, None, :], dy[:, :, None])).reshape(2, -1)
     east, north = jnp.matmul(to_sky, offsets, precision="highest")
     brightness = source.blurred_brightness(east, north, blur).reshape(9, y.size, x.size)
@@ -154,7 +154,7 @@ def _chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
 def _interpolation(at, count: int, dtype) -> jax.Array:
     """Matrix (places, nodes) from values at Chebyshev nodes to those at places `at` in [-1, 1]."""
     angle = jnp.arccos(jnp.clip(at, -1, 1))
-    polynomials = jnp.cos(angle[:, None] * jnp.arange(count, dtype=dtype))
+    polynomials = jnp.cos(angle[:, None] * jnp.arange(count, dtype=dtype)[None])
     return jnp.matmul(polynomials, jnp.asarray(_chebyshev(count)[1], dtype), precision="highest")
 
 

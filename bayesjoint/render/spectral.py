@@ -62,14 +62,17 @@ def _unit_spectrum(component: Sersic | PointSource, image: Image, position, jaco
     return jnp.sum(_scaled(image.transfer, shifted), axis=0)
 
 
-def _frequencies(image: Image) -> tuple[jax.Array, jax.Array]:
-    """Frequencies kx (orders, nx // 2 + 1) and ky (orders, ny) of the folded orders, radians per pixel."""
+def _frequencies(image: Image) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies kx (orders, nx // 2 + 1) and ky (orders, ny) of the folded orders, radians per pixel.
+
+    They are numpy's, and so constants of the programs: `_shift` closes over them, which no traced array may suffer.
+    """
     ny, nx = image.fft_shape
     order_x, order_y = np.array(image.orders).T
-    dtype = jnp.real(image.transfer).dtype
+    dtype = jnp.finfo(image.transfer.dtype).dtype
     kx = 2 * np.pi * (np.fft.rfftfreq(nx) + order_x[:, None])
     ky = 2 * np.pi * (np.fft.fftfreq(ny) + order_y[:, None])
-    return jnp.asarray(kx, dtype), jnp.asarray(ky, dtype)
+    return kx.astype(dtype), ky.astype(dtype)
 
 
 def _squared_frequency(axes, kx, ky) -> jax.Array:

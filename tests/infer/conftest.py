@@ -89,3 +89,16 @@ def scene():
 def images():
     """A galaxy of TRUTH in two bands."""
     return simulate()
+
+
+@pytest.fixture(scope="session")
+def compilations():
+    """Names of the programs compiled, from now on: clear it, run, look."""
+    names: list[str] = []
+
+    def note(event, duration, **about):
+        if event.endswith("backend_compile_duration"):
+            names.append(str(about.get("fun_name", event)))
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    return names

@@ -1,0 +1,46 @@
+"""One galaxy seen by three telescopes: GALEX (1.5" pixels), SDSS (0.4") and 2MASS (1.0"), each in its own pixels.
+
+The structure is sampled once and shared, the brightness once in each band. Writes the posterior, tables and figures.
+
+    python examples/three_telescopes.py DATA_DIR --out three_telescopes
+"""
+
+import argparse
+from pathlib import Path
+
+import numpyro
+
+import bayesjoint as bj
+
+
+def galaxy(images):
+    structure = bj.sample_structure("galaxy", images)  # centre, q, PA, n, Re: drawn once, shared
+    Ie = bj.sample_brightness("galaxy", images)  # plate "band": one Ie in each band
+    sky = bj.sample_sky(images)  # plate "image": one sky in each image
+    bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.FlatSky(sky))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, metavar="DATA_DIR", help="folder that holds j0056m0021/")
+    parser.add_argument("--out", type=Path, default=Path("."), help="folder for what is written")
+    parser.add_argument("--draws", type=int, default=500, help="draws of each of the four chains")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    numpyro.enable_x64()
+    images = bj.read_images(*(options.data / "j0056m0021" / f"{band}.fits" for band in ("NUV", "r", "Ks")))
+    fit = bj.fit_map(galaxy, images)
+    posterior = bj.sample(galaxy, images, init=fit, draws=options.draws)
+
+    NUV, r, Ks = images.bands
+    print(fit, posterior, posterior.verdict, sep="\n")
+    print(f"NUV - r = {posterior.colour(NUV, r)}, r - Ks = {posterior.colour(r, Ks)}")
+    posterior.save(options.out / "galaxy.nc")
+    posterior.summary().write(options.out / "summary.ecsv", overwrite=True)
+    for name, draw in (("images", posterior.plot_images), ("corner", posterior.plot_corner)):
+        draw().savefig(options.out / f"{name}.png", dpi=120)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""NUTS against a posterior known in closed form, its seeds, chains, interruption and compilation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import bayesjoint as bj
+from bayesjoint.infer import nuts
+from bayesjoint.infer.draws import Draws
+
+
+@pytest.fixture(scope="module")
+def linear(scene):
+    """Images, fit and draws of the linear program, with the closed form of its posterior."""
+    images = scene.linear(seed=1)
+    fit = bj.fit_map(scene.linear_program, images)
+    draws = run(scene.linear_program, images, fit, draws=1000, chains=4, warmup=150, seed=3)
+    return images, fit, draws, closed_form(scene, images[0])
+
+
+def run(program, images, fit, **options):
+    return nuts.run_nuts(program, (images,), fit, progress=False, **options)
+
+
+def closed_form(scene, image):
+    """Mean and covariance of (galaxy, star, sky): prior sd 3000, 3000, 1."""
+    columns = scene.linear_columns(image).reshape(-1, 3)
+    weighted = columns * image.invvar.reshape(-1, 1)
+    covariance = np.linalg.inv(columns.T @ weighted + np.diag([3000.0**-2, 3000.0**-2, 1.0]))
+    return covariance @ (weighted.T @ image.data.ravel()), covariance
+
+
+def test_fit_is_the_closed_form(linear):
+    _, fit, _, (mean, covariance) = linear
+    assert np.allclose(fit.unconstrained, mean, atol=1e-4 * np.sqrt(np.diag(covariance)))
+    assert np.allclose(fit.covariance, covariance, rtol=1e-6)
+
+
+def test_draws_follow_the_closed_form(linear):
+    """Whitened by the true posterior the draws are a standard normal: means, covariance and whole distribution."""
+    *_, draws, (mean, covariance) = linear
+    root = np.linalg.cholesky(covariance)
+    white = np.linalg.solve(root, (draws.unconstrained.reshape(-1, 3) - mean).T)
+    import arviz
+
+    ess = np.array([arviz.ess(w.reshape(4, -1)) for w in white])
+    assert ess.min() > 1500
+    assert np.all(np.abs(white.mean(axis=1)) < 4 / np.sqrt(ess))
+    assert np.allclose(np.cov(white), np.eye(3), atol=4 * np.sqrt(2 / ess.min()))
+    thin = white.reshape(3, 4, -1)[:, :, ::4].reshape(3, -1)
+    assert all(stats.kstest(w, "norm").pvalue > 1e-3 for w in thin)
+
+
+def test_statistics_of_the_draws(linear):
+    images, fit, draws, (mean, covariance) = linear
+    assert isinstance(draws, Draws) and not draws.interrupted and draws.seed == 3 and draws.warmup == 150
+    assert not draws.stats["diverging"].any()
+    assert draws.stats["n_steps"].mean() < 8 and np.all(np.abs(draws.stats["acceptance_rate"].mean(axis=1) - 0.85) < 0.1)
+    apart = draws.unconstrained - mean
+    lp = fit.log_posterior - 0.5 * np.einsum("cdi,ij,cdj->cd", apart, np.linalg.inv(covariance), apart)
+    assert np.allclose(draws.stats["lp"], lp, atol=1e-6)
+    assert np.allclose(draws.values["flux"], draws.unconstrained[..., :2])
+    assert np.allclose(draws.values["galaxy_flux_r"], draws.values["flux"][..., 0])
+    assert draws.dims["sky"] == () and draws.dims["flux"] == ("flux_dim_0",)
+
+
+def test_same_seed_same_draws(linear, scene):
+    images, fit, *_ = linear
+    options = {"draws": 40, "chains": 2, "warmup": 150}
+    first, again, other = (run(scene.linear_program, images, fit, seed=s, **options) for s in (5, 5, 6))
+    assert np.array_equal(first.unconstrained, again.unconstrained)
+    assert not np.allclose(first.unconstrained, other.unconstrained)
+    assert not np.allclose(first.unconstrained[0], first.unconstrained[1])
+    assert first.unconstrained.shape == (2, 40, 3) and first.step_size.shape == (2,)
+
+
+def fake_chunk(k):
+    """A chunk of draws whose u are k."""
+    row = np.zeros(nuts.CHUNK)
+    return nuts._Chunk(np.full((nuts.CHUNK, 3), float(k)), row, row, row, row, row > 0, 0.5)
+
+
+def interrupted_wait(futures):
+    """Ctrl-C as the main thread sees it, once; the chains then end by themselves."""
+    interrupted_wait.calls += 1
+    if interrupted_wait.calls == 1:
+        for _ in range(200):
+            if all(len(chunks) >= 3 for chunks in interrupted_wait.seen.values()):
+                break
+            interrupted_wait.pause.wait(0.01)
+        raise KeyboardInterrupt
+
+
+def test_interruption_keeps_the_draws_so_far(monkeypatch):
+    import threading
+
+    seen: dict[int, list[int]] = {0: [], 1: []}
+    interrupted_wait.calls, interrupted_wait.seen, interrupted_wait.pause = 0, seen, threading.Event()
+
+    def advance(state):
+        chain, k = state
+        interrupted_wait.pause.wait(0.005)
+        seen[chain].append(k)
+        return (chain, k + 1), fake_chunk(k)
+
+    monkeypatch.setattr(nuts, "wait", interrupted_wait)
+    kept, interrupted = nuts._run_chains(advance, [(0, 0), (1, 0)], 100_000, progress=False)
+    assert interrupted
+    assert all(3 <= len(chunks) < 100_000 for chunks in kept)
+    whitening = nuts.Whitening(np.ones(3), 2 * np.eye(3))
+    z, statistics = nuts._collect(kept, nuts.CHUNK, 10**6, whitening)
+    shortest = min(len(chunks) for chunks in kept)
+    assert z.shape == (2, (shortest - 1) * nuts.CHUNK, 3) == (*statistics["lp"].shape, 3)
+    assert np.all(z[:, 0] == 1 + 2 * 1)
+
+
+def test_interruption_in_warmup_says_so(linear, scene, monkeypatch):
+    images, fit, *_ = linear
+    monkeypatch.setattr(nuts, "_run_chains", lambda advance, states, chunks, progress: ([[fake_chunk(0)]], True))
+    with pytest.raises(KeyboardInterrupt, match="during warm-up: no draws to keep"):
+        run(scene.linear_program, images, fit, draws=40, chains=1, warmup=150, seed=0)
+
+
+def test_a_chain_that_fails_raises():
+    def advance(state):
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        nuts._run_chains(advance, [0, 1], 3, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"draws": 0}, "draws must be a whole number from 1 on, got 0"),
+        ({"chains": 1.5}, "chains must be a whole number from 1 on, got 1.5"),
+        ({"warmup": 3}, "warmup must be a whole number from 10 on, got 3"),
+    ],
+)
+def test_numbers_of_draws_are_checked(linear, scene, option, words):
+    with pytest.raises(ValueError, match=words):
+        bj.sample(scene.linear_program, linear[0], init=linear[1], **option)
+
+
+def test_sample_wants_an_image_set(linear, scene):
+    with pytest.raises(TypeError, match=r"wants a bj.ImageSet, got Image: wrap images as bj.ImageSet\(\[...\]\)"):
+        bj.sample(scene.linear_program, linear[0][0])
+
+
+def test_a_second_galaxy_compiles_nothing(linear, scene, compilations):
+    """From the images to the posterior, on images of the same sizes and names."""
+    options = {"draws": 30, "chains": 2, "warmup": 150}
+    bj.sample(scene.linear_program, linear[0], **options)
+    images = scene.linear(seed=8, fwhm=2.2)
+    compilations.clear()
+    posterior = bj.sample(scene.linear_program, images, seed=1, **options)
+    assert compilations == []
+    assert posterior.values("flux").shape == (2, 30, 2)
