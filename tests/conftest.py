@@ -24,7 +24,7 @@ def strict_promotion(request):
     if request.node.get_closest_marker("loose"):
         yield
         return
-    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion('raise'):
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
 
 

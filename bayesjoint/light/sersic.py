@@ -111,7 +111,9 @@ class Sersic:
         slope = b / (2 * self.n) * root * inverse
         bend = (1 - 1 / (2 * self.n)) * inverse
         to_unit = axes / jnp.sum(axes**2, axis=1)[:, None]
-        spread = jnp.matmul(jnp.matmul(to_unit, covariance, precision="highest"), to_unit.T, precision="highest")
+        spread = jnp.matmul(
+            jnp.matmul(to_unit, covariance, precision="highest"), to_unit.T, precision="highest"
+        )
         along = spread[0, 0] * x[0] ** 2 + 2 * spread[0, 1] * x[0] * x[1] + spread[1, 1] * x[1] ** 2
         curvature = slope * (2 * (slope + bend) * along - (spread[0, 0] + spread[1, 1]))
         return self.Ie * jnp.exp(b * (1 - root)) * (1 + curvature)

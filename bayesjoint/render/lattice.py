@@ -54,7 +54,9 @@ def lattice_correction(source: Sersic, image: Image, position, jacobian, inside)
     at_nodes = _near_images(source, image, position, to_sky, inside, x, y)
     far = _far_images(source, image, position, to_sky)
     (nx, ny), dtype = image.shape[::-1], position.dtype
-    far_rows, far_columns = (_interpolation(_to_unit(at, n), FAR_NODES, dtype) for at, n in ((y, ny), (x, nx)))
+    far_rows, far_columns = (
+        _interpolation(_to_unit(at, n), FAR_NODES, dtype) for at, n in ((y, ny), (x, nx))
+    )
     at_nodes = at_nodes - jnp.where(inside, _product(far_rows, far, far_columns), 0.0)
     return _product(to_rows, at_nodes / jnp.abs(determinant), to_columns)
 
@@ -78,7 +80,9 @@ def _far_images(source, image: Image, position, to_sky) -> jax.Array:
     """The copies in the cells from the second ring on, on the coarse nodes (y, x), nJy per arcsec^2."""
     cells, beyond, weight = _far_nodes(image.shape, image.fft_shape)
     dtype = position.dtype
-    offsets = jnp.concatenate([jnp.asarray(cells, dtype) - position[:, None], jnp.asarray(beyond, dtype)], axis=1)
+    offsets = jnp.concatenate(
+        [jnp.asarray(cells, dtype) - position[:, None], jnp.asarray(beyond, dtype)], axis=1
+    )
     brightness = source.brightness(*jnp.matmul(to_sky, offsets, precision="highest"))
     near = jnp.sum(brightness[: cells.shape[1]].reshape(-1, FAR_NODES, FAR_NODES), axis=0)
     return near + jnp.dot(brightness[cells.shape[1] :], jnp.asarray(weight, dtype))
@@ -89,7 +93,9 @@ def _blur(image: Image) -> jax.Array:
     ny, nx = image.fft_shape
     kx, ky = 2 * np.pi / nx, 2 * np.pi / ny
     transfer = jnp.asarray(image.transfer)
-    fall = -jnp.log(jnp.abs(jnp.stack([transfer[0, 0, 1], transfer[0, 1, 0], transfer[0, 1, 1], transfer[0, -1, 1]])))
+    fall = -jnp.log(
+        jnp.abs(jnp.stack([transfer[0, 0, 1], transfer[0, 1, 0], transfer[0, 1, 1], transfer[0, -1, 1]]))
+    )
     cross = (fall[2] - fall[3]) / (2 * kx * ky)
     return jnp.stack([2 * fall[0] / kx**2, cross, cross, 2 * fall[1] / ky**2]).reshape(2, 2)
 
@@ -117,7 +123,9 @@ def _sinh_nodes(anchor, width, size: int) -> tuple[jax.Array, jax.Array]:
 
 
 @cache
-def _far_nodes(shape: tuple[int, int], fft_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _far_nodes(
+    shape: tuple[int, int], fft_shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Coarse nodes in the outer rings of cells (2, cells * nodes^2); places (2, n) and weights (n,) beyond them."""
     unit = _chebyshev(FAR_NODES)[0]
     steps = np.arange(-REACH, REACH + 1)

@@ -43,7 +43,9 @@ def make_wcs(
     return wcs
 
 
-def make_image(shape=(40, 50), scale=0.3, psf=None, *, data=None, invvar=None, name="r", wcs=None, **keywords):
+def make_image(
+    shape=(40, 50), scale=0.3, psf=None, *, data=None, invvar=None, name="r", wcs=None, **keywords
+):
     """A blank `Image` in nJy; keywords it does not know go to `make_wcs`."""
     own = {key: keywords.pop(key) for key in ("band", "time", "frame", "mask") if key in keywords}
     wcs = make_wcs(shape, scale, **keywords) if wcs is None else wcs

@@ -1,10 +1,12 @@
 """The Sersic profile: flux, half-light radius, brightness against transform, edges and errors."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import integrate, special
+from scipy import special
 
 from bayesjoint.light.sersic import Sersic
 
@@ -16,18 +18,20 @@ def galaxy(n=1.7, **changes):
     return Sersic(**(given | changes))
 
 
+@jax.jit
+def brightness(source, east, north):
+    return source.brightness(east, north)
+
+
 def light_within(source, radius):
     """Flux inside an elliptical radius (units of Re) by quadrature of the brightness along the major axis."""
-    n, re = float(source.n), float(source.Re)
-    angle = np.deg2rad(float(source.pa))
-
-    def integrand(t):
-        # r = Re t^(2n) takes the cusp away
-        r = re * t ** (2 * n)
-        value = source.brightness(jnp.asarray(r * np.sin(angle)), jnp.asarray(r * np.cos(angle)))
-        return 2 * np.pi * float(source.q) * r * float(value) * re * 2 * n * t ** (2 * n - 1)
-
-    return integrate.quad(integrand, 0.0, radius ** (0.5 / n), epsabs=0, epsrel=1e-10, limit=200)[0]
+    n, re, angle = float(source.n), float(source.Re), np.deg2rad(source.pa)
+    nodes, weights = special.roots_legendre(400)
+    # r = Re t^(2n) takes the cusp away
+    t = 0.5 * radius ** (0.5 / n) * (nodes + 1)
+    r, slope = re * t ** (2 * n), re * 2 * n * t ** (2 * n - 1)
+    light = np.asarray(brightness(source, r * np.sin(angle), r * np.cos(angle)))
+    return 2 * np.pi * source.q * np.sum(weights * light * r * slope) * 0.5 * radius ** (0.5 / n)
 
 
 @pytest.mark.parametrize("n", INDICES)
@@ -40,22 +44,23 @@ def test_flux_and_half_light_radius(n):
 
 def test_brightness_at_the_half_light_ellipse_is_Ie():
     angle = np.deg2rad(37.0)
-    east, north = 2.5 * np.array([np.sin(angle), 0.62 * np.cos(angle)]), 2.5 * np.array([np.cos(angle), -0.62 * np.sin(angle)])
+    sine, cosine = 2.5 * np.sin(angle), 2.5 * np.cos(angle)
+    east, north = np.array([sine, 0.62 * cosine]), np.array([cosine, -0.62 * sine])
     np.testing.assert_allclose(galaxy().brightness(jnp.asarray(east), jnp.asarray(north)), 3.0, rtol=1e-13)
 
 
 @pytest.mark.parametrize("n", [0.4, 1.0, 1.7])
 def test_transform_is_that_of_the_brightness(n):
     """A plain sum of the brightness over a fine grid, times exp(-i k x): the orientation of both is the same."""
-    source, step = galaxy(n, Re=1.0), 0.02
-    axis = jnp.arange(-30.0, 30.0, step) + step / 2
-    pixels = source.brightness(*jnp.meshgrid(axis, axis)) * step**2
+    source, step = galaxy(n, Re=1.0), 0.04
+    axis = jnp.arange(-15.0, 15.0, step) + step / 2
+    pixels = brightness(source, *jnp.meshgrid(axis, axis)) * step**2
     kx, ky = np.array([0.0, 0.7, -0.4, 1.1]), np.array([0.0, 0.2, 0.9, 1.0])
     east = np.exp(-1j * kx[:, None] * np.asarray(axis))
     north = np.exp(-1j * ky[:, None] * np.asarray(axis))
     summed = np.einsum("ky,yx,kx->k", north, np.asarray(pixels), east)
     expected = source.flux * source.transform(jnp.asarray(kx), jnp.asarray(ky))
-    np.testing.assert_allclose(summed, expected, rtol=0, atol=2e-4 * float(source.flux))
+    np.testing.assert_allclose(summed, expected, rtol=0, atol=5e-4 * float(source.flux))
 
 
 @pytest.mark.parametrize("n", [0.5, 1.0, 4.0])
@@ -83,13 +88,13 @@ def test_finite_at_the_centre():
             return source.blurred_brightness(zero, zero, 0.1 * jnp.eye(2))[0]
         return source.brightness(zero, zero)[0]
 
+    slopes = [jax.jit(jax.grad(partial(light, blurred=blurred))) for blurred in (False, True)]
     for n in (0.3, 0.5, 1.0, 4.0, 8.0, 10.0):
         parameters = jnp.asarray([0.6, 20.0, n, 2.0, 1.5])
-        assert light(parameters, False) == pytest.approx(1.5 * np.exp(special.gammaincinv(2 * n, 0.5)), rel=1e-10)
-        for blurred in (False, True):
-            assert np.all(np.isfinite(jax.grad(light)(parameters, blurred)))
-    slopes = jax.grad(lambda east: galaxy(1.0).brightness(east, zero)[0])(zero)
-    assert np.all(np.isfinite(slopes))
+        central = brightness(galaxy(n, Ie=1.5), zero, zero)[0]
+        assert central == pytest.approx(1.5 * np.exp(special.gammaincinv(2 * n, 0.5)), rel=1e-10)
+        assert all(np.all(np.isfinite(slope(parameters))) for slope in slopes)
+    assert np.all(np.isfinite(jax.grad(lambda east: galaxy(1.0).brightness(east, zero)[0])(zero)))
 
 
 def test_negative_and_zero_brightness():
@@ -98,7 +103,8 @@ def test_negative_and_zero_brightness():
 
 
 @pytest.mark.parametrize(
-    "name, value", [("q", 0.0), ("q", 1.01), ("q", np.nan), ("n", 0.29), ("n", 10.1), ("Re", 0.0), ("Re", -1.0)]
+    "name, value",
+    [("q", 0.0), ("q", 1.01), ("q", np.nan), ("n", 0.29), ("n", 10.1), ("Re", 0.0), ("Re", -1.0)],
 )
 def test_out_of_range_says_what_is_wanted(name, value):
     with pytest.raises(ValueError, match=rf"Sersic: {name} must lie in .*, got {value}"):
