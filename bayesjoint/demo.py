@@ -219,6 +219,7 @@ def _fetch(url: str, timeout: float, bands: Mapping[str, Band], base: str | None
     try:
         path = Path(download_file(url, cache=True, show_progress=False, timeout=timeout))
     except (OSError, ValueError) as error:
+        getattr(error, "close", lambda: None)()  # an HTTPError holds its connection open
         raise ConnectionError(_how_else(f"{url} cannot be had ({error})", bands, base)) from None
     with path.open("rb") as start:
         if start.read(6) == b"SIMPLE":

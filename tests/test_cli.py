@@ -161,7 +161,7 @@ def test_options_reach_fit_and_sampler(quick, fitted, files, tmp_path, monkeypat
     }
     assert seen["program"] is bj.joint_model(sky=False)
     assert seen["init"] is fitted.fit and seen["progress"] is False
-    assert [image.shape for image in seen["images"]] == [(16, 16), (7, 7), (7, 7)]
+    assert [image.shape for image in seen["images"]] == [(15, 15), (7, 7), (7, 7)]
 
 
 def test_separate_images_of_one_band(files, tmp_path):
@@ -272,7 +272,7 @@ def test_bad_files(files, tmp_path, capsys):
         (lambda hdus: hdus[2].data.fill(np.nan), ["PSF", "NaN"]),
         (lambda hdus: hdus[2].data.fill(-1), ["PSF", "sum"]),
         (lambda hdus: hdus[0].header.update(CRVAL2=-40.0), ["overlap"]),
-        (lambda hdus: setattr(hdus[1], "data", hdus[1].data[:9].copy()), ["shape", "(9, 32)"]),
+        (lambda hdus: setattr(hdus[1], "data", hdus[1].data[:9].copy()), ["shape", "(9, 28)"]),
     ],
 )
 def test_bad_content(files, tmp_path, capsys, change, words):
@@ -308,7 +308,7 @@ def test_info(files, capsys):
     assert main(["info", *files, "--psf", "W1=moffat:3.3:3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and "zero point" in lines[0]
-    assert "32x32" in lines[1] and '0.5000"' in lines[1] and "22.500" in lines[1]
+    assert "28x28" in lines[1] and '0.5500"' in lines[1] and "22.500" in lines[1]
     assert '3.30"' in lines[2]
 
 

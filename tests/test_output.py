@@ -63,7 +63,7 @@ def test_posterior_loads_with_its_groups(written):
         and loaded.idata.attrs["bayesjoint_version"]
     )
     np.testing.assert_array_equal(loaded.values("galaxy_n"), posterior.values("galaxy_n"))
-    assert [image.shape for image in loaded.images] == [(32, 32), (16, 16), (16, 16)]
+    assert [image.shape for image in loaded.images] == [(28, 28), (24, 24), (24, 24)]
 
 
 def test_fit_json(written):
@@ -75,7 +75,7 @@ def test_fit_json(written):
     assert record["map"]["values"]["galaxy_n"] == pytest.approx(float(fit.values["galaxy_n"]))
     assert [image["name"] for image in record["images"]] == list(BANDS)
     degrees = sum(image["chi2"] / image["chi2_per_dof"] for image in record["images"])
-    assert degrees == pytest.approx(32**2 + 2 * 16**2 - fit.layout.size)
+    assert degrees == pytest.approx(28**2 + 2 * 24**2 - fit.layout.size)
     assert sum(image["chi2"] for image in record["images"]) / degrees == pytest.approx(fit.chi2_per_dof)
     assert os.path.basename(record["images"][1]["file"]) == "W1.fits"
     assert record["verdict"]["trusted"] == posterior.verdict.trusted and record["verdict"]["findings"]

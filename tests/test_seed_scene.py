@@ -8,7 +8,9 @@ from astropy.wcs import WCS
 import bayesjoint as bj
 from bayesjoint.demo import BANDS, DEC, RA, STRUCTURE
 
-TIGHT = galsim.GSParams(maximum_fft_size=16384, folding_threshold=1e-4, kvalue_accuracy=1e-6, maxk_threshold=1e-4)
+TIGHT = galsim.GSParams(
+    maximum_fft_size=16384, folding_threshold=1e-4, kvalue_accuracy=1e-6, maxk_threshold=1e-4
+)
 REALISATIONS = 10
 
 
@@ -21,7 +23,9 @@ def draw(band):
     galaxy = galaxy.shear(q=STRUCTURE["q"], beta=(90 + STRUCTURE["pa"]) * galsim.degrees)
     galaxy = galaxy.shift(-STRUCTURE["east"], STRUCTURE["north"])
     scene = galsim.Convolve([galaxy, galsim.Gaussian(fwhm=band.fwhm, gsparams=TIGHT)], gsparams=TIGHT)
-    return scene.drawImage(nx=band.pixels, ny=band.pixels, scale=band.scale, method="auto").array.astype(float)
+    return scene.drawImage(nx=band.pixels, ny=band.pixels, scale=band.scale, method="auto").array.astype(
+        float
+    )
 
 
 def observe(name, band, pixels, rng):
@@ -53,7 +57,8 @@ def pulls(fits):
     """(fit - truth) / error of every structural parameter and magnitude, (realisations,) each."""
     truth = {f"galaxy_{name}": value for name, value in STRUCTURE.items()}
     found = {
-        name: np.array([(fit.values[name] - value) / fit.errors[name] for fit in fits]) for name, value in truth.items()
+        name: np.array([(fit.values[name] - value) / fit.errors[name] for fit in fits])
+        for name, value in truth.items()
     }
     for i, (name, band) in enumerate(BANDS.items()):
         flux = 10 ** (-0.4 * (band.mag - 31.4))

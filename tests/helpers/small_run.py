@@ -16,10 +16,11 @@ import bayesjoint as bj
 from bayesjoint import demo, pipeline
 from bayesjoint.cli import main
 
+# Sizes and PSFs that share one padded lattice, so that one small program is compiled.
 BANDS = {
-    "r": demo.Band(32, 0.5, 2.15, 22.5, 17.0, 0.1, 400),
-    "W1": demo.Band(16, 1.2, 5.2, 25.199, 17.0, 1.0, 50),
-    "NUV": demo.Band(16, 1.2, 5.2, 20.08, 18.5, 0.01, 3000),
+    "r": demo.Band(28, 0.55, 2.37, 22.5, 17.0, 0.1, 400),
+    "W1": demo.Band(24, 1.2, 5.2, 25.199, 17.0, 1.0, 50),
+    "NUV": demo.Band(24, 1.2, 5.2, 20.08, 18.5, 0.01, 3000),
 }
 SHAPE = {"east": 0.2, "north": -0.1, "Re": 2.0}
 FEW = ["--draws", "50", "--chains", "2", "--warmup", "50"]
