@@ -43,7 +43,7 @@ def main():
     print(fit, posterior.verdict, sep="\n")
     for image in fit.images:
         print(f"{image.name}  chi2/pixel {image.chi2_per_pixel:.3f}")
-    print(f"g - r = {posterior.colour('g', 'r')}, r - z = {posterior.colour('r', 'z')}")
+    print(posterior.colour("g", "r"), posterior.colour("r", "z"), sep="\n")
     posterior.colours().write(options.out / "colours.ecsv", overwrite=True)
     posterior.plot_images().savefig(options.out / "images.png", dpi=120)
 

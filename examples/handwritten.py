@@ -65,7 +65,7 @@ def main():
     print(f"g - r = {colour.mean():.4f} ± {colour.std():.4f} (all the light, a site of the program)")
     for component in posterior.sources:
         g, r, _ = images.bands
-        print(f"g - r of the {component} = {posterior.colour(g, r, source=component)}")
+        print(f"{component}: {posterior.colour(g, r, source=component)}")
     posterior.summary().write(options.out / "summary.ecsv", overwrite=True)
     posterior.plot_images().savefig(options.out / "images.png", dpi=120)
 

@@ -35,7 +35,7 @@ def main():
 
     NUV, r, Ks = images.bands
     print(fit, posterior, posterior.verdict, sep="\n")
-    print(f"NUV - r = {posterior.colour(NUV, r)}, r - Ks = {posterior.colour(r, Ks)}")
+    print(posterior.colour(NUV, r), posterior.colour(r, Ks), sep="\n")
     posterior.save(options.out / "galaxy.nc")
     posterior.summary().write(options.out / "summary.ecsv", overwrite=True)
     for name, draw in (("images", posterior.plot_images), ("corner", posterior.plot_corner)):

@@ -17,7 +17,7 @@ from astropy.wcs import WCS
 
 ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
 DEGREE = 5
-_POWERS = np.array([(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)])
+_POWERS = np.array([(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)], np.int32)
 _EAST, _NORTH = _POWERS.T
 
 

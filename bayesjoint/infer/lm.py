@@ -25,6 +25,7 @@ from bayesjoint.infer.verdict import Verdict
 
 FIRST_DAMPING = 1e-3
 MAX_DAMPING = 1e10
+LONGEST_STEP = 2.0  # widths of the prior
 
 
 @dataclass(frozen=True)
@@ -209,10 +210,12 @@ def _width(best: _Climb | None, z: np.ndarray) -> np.ndarray:
 
 @dataclass
 class _Climb:
-    """State of one ascent."""
+    """State of one ascent: where it is, how far a step may reach, and the largest curvature met in each element."""
 
     z: np.ndarray
     here: Quadratic
+    reach: np.ndarray
+    scale: np.ndarray
     damping: float = FIRST_DAMPING
     growth: float = 2.0
     iterations: int = 0
@@ -244,7 +247,8 @@ def _positive_part(matrix: np.ndarray) -> np.ndarray:
 
 
 def _climb(program, layout, z, args, max_iterations, tolerance, report: Callable[[str], None]) -> _Climb:
-    state = _Climb(z, _expand(program, layout, z, args))
+    here = _expand(program, layout, z, args)
+    state = _Climb(z, here, _reach(here), np.full(len(z), 1e-300))
     if not np.isfinite(state.log_posterior):
         raise ValueError(
             "the log posterior is not finite at the start: check that no prior excludes it and no pixel is NaN"
@@ -271,20 +275,39 @@ def _climb(program, layout, z, args, max_iterations, tolerance, report: Callable
 def _step(program: Program, layout: Layout, args: tuple, state: _Climb) -> None:
     """Raise the damping until a step climbs, then take it and relax the damping by how well it was predicted."""
     curvature, gradient = state.curvature, np.asarray(state.here.gradient)
-    diagonal = np.maximum(np.diag(curvature), 1e-300)
+    free = _free(state)
+    curvature, gradient = curvature[np.ix_(free, free)], gradient[free]
+    state.scale = np.maximum(state.scale, np.diag(state.curvature))
     while state.damping < MAX_DAMPING:
-        delta = _solve(curvature + state.damping * np.diag(diagonal), gradient)
-        trial = _expand(program, layout, state.z + delta, args)
+        delta = _solve(curvature + state.damping * np.diag(state.scale[free]), gradient)
+        delta *= min(1.0, 1 / np.max(np.abs(delta) / state.reach[free]))
+        z = state.z.copy()
+        z[free] += delta
+        trial = _expand(program, layout, z, args)
         predicted = gradient @ delta - 0.5 * delta @ curvature @ delta
         ratio = (float(trial.value) - state.log_posterior) / predicted if np.isfinite(trial.value) else -1.0
         if ratio > 1e-3 and np.all(np.isfinite(trial.gradient)):
-            state.z, state.here = state.z + delta, trial
-            state.damping = max(state.damping * max(0.1, 1 - (2 * ratio - 1) ** 3), 1e-8)
+            state.z, state.here = z, trial
+            state.damping = max(state.damping * max(0.1, 1 - (2 * min(ratio, 1.0) - 1) ** 3), 1e-8)
             state.growth, state.iterations = 2.0, state.iterations + 1
             return
         state.damping *= state.growth
         state.growth *= 2
     state.reason = "no step raises the log posterior, however short"
+
+
+def _free(state: _Climb) -> np.ndarray:
+    """Which elements of z the next step moves: all, but in the first step only those that the data speak of.
+
+    While a source's brightness is 0 the data say nothing of its structure, and the prior alone would move it.
+    """
+    spoken_of = np.diag(state.here.likelihood_curvature) > 0
+    return spoken_of if state.iterations == 0 and spoken_of.any() else np.ones(len(state.z), bool)
+
+
+def _reach(here: Quadratic) -> np.ndarray:
+    """The longest step in each element of z: a few widths of its prior, lest a bounded latent run to its ends."""
+    return LONGEST_STEP / np.sqrt(np.maximum(np.diag(_positive_part(here.prior_curvature)), 1e-300))
 
 
 def _solve(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:

@@ -101,15 +101,38 @@ def _shift(amplitude, position, kx, ky, lone: bool) -> jax.Array:
         (amplitude, position), (d_amplitude, d_position) = primals, tangents
         cosine, sine = _turns(position, kx, ky, lone)
         real, imaginary = amplitude * cosine, amplitude * sine
-        rows = jnp.stack([jnp.ones_like(ky), ky], axis=2)
-        columns = jnp.stack([jnp.ones_like(kx), kx], axis=1)
+        slope_x, slope_y = (np.where(_is_highest(k), 0, k) if lone else k for k in (kx, ky))
+        rows = jnp.stack([jnp.ones_like(ky), slope_y], axis=2)
+        columns = jnp.stack([jnp.ones_like(kx), slope_x], axis=1)
         zero = jnp.zeros_like(d_position[0])
         form = jnp.stack([zero, d_position[0], d_position[1], zero]).reshape(2, 2)
         angle = jnp.matmul(jnp.matmul(rows, form, precision="highest"), columns, precision="highest")
         tangent = jax.lax.complex(d_amplitude * cosine + angle * imaginary, d_amplitude * sine - angle * real)
+        if lone:
+            tangent = _with_highest_slopes(tangent, amplitude, position, d_position, kx, ky)
         return jax.lax.complex(real, imaginary), tangent
 
     return shift(amplitude, position)
+
+
+def _is_highest(k) -> np.ndarray:
+    """Whether a frequency is the Nyquist frequency, +pi or -pi."""
+    return np.abs(k) > np.pi * (1 - 1e-6)
+
+
+def _with_highest_slopes(tangent, amplitude, position, d_position, kx, ky) -> jax.Array:
+    """Adds to a tangent what the cosines of the Nyquist frequencies change by: in the last column and a middle row."""
+    (x, y), (dx, dy) = position, d_position
+    if _is_highest(kx[0, -1]):
+        real, imaginary = _phase(ky, y, True)
+        change = amplitude[:, :, -1] * (-dx * np.pi * jnp.sin(np.pi * x))
+        tangent = tangent.at[:, :, -1].add(jax.lax.complex(change * real, change * imaginary))
+    middle = ky.shape[1] // 2
+    if _is_highest(ky[0, middle]):
+        real, imaginary = _phase(kx, x, True)
+        change = amplitude[:, middle] * (-dy * np.pi * jnp.sin(np.pi * y))
+        tangent = tangent.at[:, middle].add(jax.lax.complex(change * real, change * imaginary))
+    return tangent
 
 
 def _turns(position, kx, ky, lone: bool) -> tuple[jax.Array, jax.Array]:
@@ -126,7 +149,7 @@ def _phase(k, x, lone: bool) -> tuple[jax.Array, jax.Array]:
     """Real and imaginary part of exp(-i k x) along one axis."""
     angle = k * x
     real, imaginary = jnp.cos(angle), -jnp.sin(angle)
-    return real, jnp.where(jnp.abs(k) > np.pi * (1 - 1e-6), 0.0, imaginary) if lone else imaginary
+    return real, jnp.where(_is_highest(k), 0.0, imaginary) if lone else imaginary
 
 
 def _scaled(factor, spectrum) -> jax.Array:

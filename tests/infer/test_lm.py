@@ -123,6 +123,15 @@ def test_nan_at_the_start_is_refused():
         bj.fit_map(line, np.array([0.0, 1.0, np.nan, 3.0, 4.0]))
 
 
+def test_structure_keeps_its_start_while_the_brightness_is_zero(cuspy):
+    """At Ie = 0 the data say nothing of the structure, and the prior must not drag it away from its start."""
+    images, truth, _ = cuspy
+    given = start_at(truth, **POOR["all"])
+    fit = bj.fit_map(PROGRAM, images, start=given, max_iterations=1)
+    assert all(np.allclose(fit.values[name], value) for name, value in given.items())
+    assert np.all(fit.values["galaxy_Ie"] > 1)
+
+
 def tied(data):
     slope = numpyro.sample("slope", dist.Normal(0.0, 10.0))
     numpyro.sample("obs", dist.Normal(slope * jnp.arange(5.0), 0.5).to_event(1), obs=data)
@@ -134,7 +143,8 @@ def test_closed_form_maximum_and_covariance():
     fit = bj.fit_map(tied, data)
     x = np.arange(5.0)
     precision = x @ x / 0.25 + 1 / 100
-    assert float(fit.values["slope"]) == pytest.approx(x @ data / 0.25 / precision, rel=1e-6)
+    # the fit stops where less than 1e-4 in log posterior is to gain: within sqrt(2e-4) sigma
+    assert float(fit.values["slope"]) == pytest.approx(x @ data / 0.25 / precision, abs=0.015 / np.sqrt(precision))
     assert fit.covariance[0, 0] == pytest.approx(1 / precision, rel=1e-9)
     assert float(fit.errors["twice"]) == pytest.approx(2 / np.sqrt(precision), rel=1e-9)
 

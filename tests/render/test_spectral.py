@@ -52,7 +52,9 @@ def test_seed_shaped_band():
         ((45, 64), {"angle": 17.0, "ra": 0.01, "dec": -72.0}),
         ((60, 60), {"angle": 30.0, "sip": True}),
     ],
-    ids=lambda value: "-".join(f"{k}{v}" for k, v in value.items()) if isinstance(value, dict) else str(value),
+    ids=lambda value: (
+        "-".join(f"{k}{v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    ),
 )
 def test_geometries(shape, geometry):
     """Position angle and place come out as GalSim's through the WCS's own Jacobian, whatever the pixels' axes."""
@@ -71,7 +73,9 @@ def test_moffat(psf):
     """The wings of a Moffat reach from the periodic copies into the image: 1e-5 of the peak at beta = 2.5."""
     image = make_image((96, 96), 0.3, psf)
     galaxy = galaxy_of(image, 1.0, 4.0)
-    fine = galsim.GSParams(maximum_fft_size=8192, folding_threshold=1e-6, kvalue_accuracy=1e-7, maxk_threshold=1e-5)
+    fine = galsim.GSParams(
+        maximum_fft_size=8192, folding_threshold=1e-6, kvalue_accuracy=1e-7, maxk_threshold=1e-5
+    )
     assert largest(rendered(image, galaxy) - peer.sersic(galaxy, image, fine), rendered(image, galaxy)) < 1e-5
 
 
