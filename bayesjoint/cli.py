@@ -89,8 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _image_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+def _image_options() -> Parser:
+    options = Parser(add_help=False)
     options.add_argument("files", nargs="+", metavar="FILE", help="FITS images of one piece of sky")
     group = options.add_argument_group(
         "images; KEY is a band or a file's stem, and the option may be repeated"
@@ -107,8 +107,8 @@ def _image_options() -> argparse.ArgumentParser:
     return options
 
 
-def _sampling_options(draws: int = 500, warmup: int = 150) -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+def _sampling_options(draws: int = 500, warmup: int = 150) -> Parser:
+    options = Parser(add_help=False)
     group = options.add_argument_group("sampling")
     for name, default, least, help_text in (
         ("draws", draws, 1, "draws kept of each chain"),

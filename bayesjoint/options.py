@@ -106,5 +106,5 @@ def _degrees(words: Sequence[str]) -> tuple[float, float]:
             pass
     from astropy.coordinates import SkyCoord
 
-    place = SkyCoord(" ".join(words), unit=("hourangle", "deg"))
+    place: Any = SkyCoord(" ".join(words), unit=("hourangle", "deg"))
     return float(place.ra.deg), float(place.dec.deg)

@@ -139,7 +139,8 @@ def summary_text(posterior: bj.Posterior) -> str:
     rows = [("", "median", "", "", "unit", "ESS", "R-hat")]
     rows += [_line(row) for row in posterior.summary() if row["parameter"] not in ("Ie", "flux")]
     bands = [*posterior.bands]
-    for row in posterior.colours():
+    colours: Any = posterior.colours()
+    for row in colours:
         here, there = (bands.index(b) if b in bands else -9 for b in (row["band_1"], row["band_2"]))
         if there == here + 1:
             rows.append((f"{row['source']} {row['colour']}", *_numbers(row), row["unit"], "", ""))

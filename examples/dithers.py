@@ -24,12 +24,18 @@ def galaxy(images):
 
 def read_exposures(folder):
     """Exposures named g1 ... z3, whose bands are their filters."""
-    return bj.ImageSet([bj.read_image(folder / f"{name}.fits", name=name, band=name[0]) for name in EXPOSURES])
+    return bj.ImageSet(
+        [bj.read_image(folder / f"{name}.fits", name=name, band=name[0]) for name in EXPOSURES]
+    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, metavar="DATA_DIR", help="folder that holds decam_dithers_2447p120/")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", type=Path, metavar="DATA_DIR", help="folder that holds decam_dithers_2447p120/"
+    )
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for what is written")
     parser.add_argument("--draws", type=int, default=500, help="draws of each of the four chains")
     options = parser.parse_args()

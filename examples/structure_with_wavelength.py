@@ -31,7 +31,9 @@ def galaxy(images):
 def draw_structure(posterior, path):
     """Print and draw the medians and 68 % intervals of Re and n in each band."""
     figure, axes = plt.subplots(2, 1, sharex=True, figsize=(5, 5.5), layout="constrained")
-    for ax, site, label in zip(axes, ("galaxy_Re", "galaxy_n"), ("$R_e$ [arcsec]", "Sérsic index $n$"), strict=True):
+    for ax, site, label in zip(
+        axes, ("galaxy_Re", "galaxy_n"), ("$R_e$ [arcsec]", "Sérsic index $n$"), strict=True
+    ):
         low, middle, high = np.quantile(posterior.values(site), [0.16, 0.5, 0.84], axis=(0, 1))
         for band, *numbers in zip(WAVELENGTH, middle, high - middle, middle - low, strict=True):
             print("{}  {} = {:.3f} +{:.3f} -{:.3f}".format(site, band, *numbers))
@@ -44,7 +46,9 @@ def draw_structure(posterior, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, metavar="DATA_DIR", help="folder that holds j0056m0021/")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for what is written")
     parser.add_argument("--draws", type=int, default=500, help="draws of each of the four chains")

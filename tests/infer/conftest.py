@@ -7,10 +7,9 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from helpers.scenes import make_image
 
 import bayesjoint as bj
-
-from helpers.scenes import make_image
 
 BANDS = {"g": 60.0, "r": 100.0}
 TRUTH = {"centre": (0.15, -0.1), "q": 0.6, "pa": 40.0, "n": 1.5, "Re": 2.0}

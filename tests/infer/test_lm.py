@@ -102,7 +102,7 @@ def test_progress_is_one_line_an_iteration(cuspy, capsys):
 
 
 def test_start_names_are_checked(cuspy):
-    with pytest.raises(ValueError, match="start names n, radius; the program's latents are .*galaxy_n"):
+    with pytest.raises(ValueError, match=r"start names n, radius; the program's latents are .*galaxy_n"):
         bj.fit_map(PROGRAM, cuspy[0], start={"n": 1.0, "radius": 2.0})
 
 
@@ -114,12 +114,16 @@ def line(data):
 
 
 def test_start_outside_the_support_is_refused():
-    with pytest.raises(ValueError, match="start is outside the support of width: give start= within the prior"):
+    with pytest.raises(
+        ValueError, match="start is outside the support of width: give start= within the prior"
+    ):
         bj.fit_map(line, np.arange(5.0), start={"width": 3.0})
 
 
 def test_nan_at_the_start_is_refused():
-    with pytest.raises(ValueError, match="not finite at the start: check that no prior excludes it and no pixel is NaN"):
+    with pytest.raises(
+        ValueError, match="not finite at the start: check that no prior excludes it and no pixel is NaN"
+    ):
         bj.fit_map(line, np.array([0.0, 1.0, np.nan, 3.0, 4.0]))
 
 
@@ -144,7 +148,9 @@ def test_closed_form_maximum_and_covariance():
     x = np.arange(5.0)
     precision = x @ x / 0.25 + 1 / 100
     # the fit stops where less than 1e-4 in log posterior is to gain: within sqrt(2e-4) sigma
-    assert float(fit.values["slope"]) == pytest.approx(x @ data / 0.25 / precision, abs=0.015 / np.sqrt(precision))
+    assert float(fit.values["slope"]) == pytest.approx(
+        x @ data / 0.25 / precision, abs=0.015 / np.sqrt(precision)
+    )
     assert fit.covariance[0, 0] == pytest.approx(1 / precision, rel=1e-9)
     assert float(fit.errors["twice"]) == pytest.approx(2 / np.sqrt(precision), rel=1e-9)
 

@@ -54,10 +54,12 @@ def test_draws_follow_the_closed_form(linear):
 
 
 def test_statistics_of_the_draws(linear):
-    images, fit, draws, (mean, covariance) = linear
+    _, fit, draws, (mean, covariance) = linear
     assert isinstance(draws, Draws) and not draws.interrupted and draws.seed == 3 and draws.warmup == 150
     assert not draws.stats["diverging"].any()
-    assert draws.stats["n_steps"].mean() < 8 and np.all(np.abs(draws.stats["acceptance_rate"].mean(axis=1) - 0.85) < 0.1)
+    assert draws.stats["n_steps"].mean() < 8 and np.all(
+        np.abs(draws.stats["acceptance_rate"].mean(axis=1) - 0.85) < 0.1
+    )
     apart = draws.unconstrained - mean
     lp = fit.log_posterior - 0.5 * np.einsum("cdi,ij,cdj->cd", apart, np.linalg.inv(covariance), apart)
     assert np.allclose(draws.stats["lp"], lp, atol=1e-6)
@@ -106,7 +108,8 @@ def test_interruption_keeps_the_draws_so_far(monkeypatch):
         return (chain, k + 1), fake_chunk(k)
 
     monkeypatch.setattr(nuts, "wait", interrupted_wait)
-    kept, interrupted = nuts._run_chains(advance, [(0, 0), (1, 0)], 100_000, progress=False)
+    opening = advance((0, 0))
+    kept, interrupted = nuts._run_chains(advance, [(0, 0), (1, 0)], opening, 100_000, progress=False)
     assert interrupted
     assert all(3 <= len(chunks) < 100_000 for chunks in kept)
     whitening = nuts.Whitening(np.ones(3), 2 * np.eye(3))
@@ -118,7 +121,7 @@ def test_interruption_keeps_the_draws_so_far(monkeypatch):
 
 def test_interruption_in_warmup_says_so(linear, scene, monkeypatch):
     images, fit, *_ = linear
-    monkeypatch.setattr(nuts, "_run_chains", lambda advance, states, chunks, progress: ([[fake_chunk(0)]], True))
+    monkeypatch.setattr(nuts, "_run_chains", lambda *_: ([[fake_chunk(0)]], True))
     with pytest.raises(KeyboardInterrupt, match="during warm-up: no draws to keep"):
         run(scene.linear_program, images, fit, draws=40, chains=1, warmup=150, seed=0)
 
@@ -128,7 +131,7 @@ def test_a_chain_that_fails_raises():
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        nuts._run_chains(advance, [0, 1], 3, progress=False)
+        nuts._run_chains(advance, [0, 1], (0, fake_chunk(0)), 3, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,9 @@ def test_numbers_of_draws_are_checked(linear, scene, option, words):
 
 
 def test_sample_wants_an_image_set(linear, scene):
-    with pytest.raises(TypeError, match=r"wants a bj.ImageSet, got Image: wrap images as bj.ImageSet\(\[...\]\)"):
+    with pytest.raises(
+        TypeError, match=r"wants a bj.ImageSet, got Image: wrap images as bj.ImageSet\(\[...\]\)"
+    ):
         bj.sample(scene.linear_program, linear[0][0])
 
 

@@ -59,7 +59,18 @@ def test_layout_packs_and_labels():
     z = jnp.arange(float(layout.size))
     assert np.array_equal(layout.pack(layout.unpack(z)), z)
     assert layout.labels == tuple(
-        ["width", "level[0]", "level[1]", "level[2]", "rate[0]", "rate[1]", "rate[2]", "share[0]", "share[1]", "angle"]
+        [
+            "width",
+            "level[0]",
+            "level[1]",
+            "level[2]",
+            "rate[0]",
+            "rate[1]",
+            "rate[2]",
+            "share[0]",
+            "share[1]",
+            "angle",
+        ]
     )
     many = layout.unpack(jnp.zeros((5, layout.size)))
     assert many["share"].shape == (5, 2) and many["width"].shape == (5,)
@@ -69,7 +80,11 @@ def test_constrained_values_and_plates():
     layout = find_latents(constrained_program, (DATA,))
     values = constrained_values(constrained_program, layout, jnp.zeros(layout.size), (DATA,))
     assert set(values) == {"width", "level", "rate", "share", "angle", "total"}
-    assert np.allclose(values["share"], 1 / 3) and np.allclose(values["rate"], 1) and float(values["angle"]) == 0.5
+    assert (
+        np.allclose(values["share"], 1 / 3)
+        and np.allclose(values["rate"], 1)
+        and float(values["angle"]) == 0.5
+    )
     assert latent_plates(constrained_program, (DATA,))["level"] == ("group",)
 
 
@@ -113,7 +128,9 @@ def test_score_and_fisher_weight(fn, frozen):
         counts = np.arange(60)
         fisher = np.sum(frozen.pmf(counts) * np.asarray(observed(counts.astype(float)).score) ** 2)
     else:
-        fisher = integrate.quad(lambda x: frozen.pdf(x) * float(observed(x).score) ** 2, -400, 400, limit=400, points=[2])[0]
+        fisher = integrate.quad(
+            lambda x: frozen.pdf(x) * float(observed(x).score) ** 2, -400, 400, limit=400, points=[2]
+        )[0]
     assert float(observed(value).weight) == pytest.approx(fisher, rel=1e-5)
 
 
@@ -165,6 +182,8 @@ def test_float32_is_refused_in_words():
     )
     environment = {k: v for k, v in os.environ.items() if k != "JAX_ENABLE_X64"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120
+    )
     assert run.returncode != 0
     assert "ValueError: fit_map needs 64-bit floats and got 32: call numpyro.enable_x64()" in run.stderr

@@ -5,10 +5,9 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from helpers.scenes import make_image
 
 import bayesjoint as bj
-
-from helpers.scenes import make_image
 
 
 @pytest.fixture(autouse=True)

@@ -44,7 +44,9 @@ def test_pixels_without_weight_do_not_matter():
 def test_samples_have_the_noise_of_the_weights():
     draws = np.asarray(gaussian().sample(jax.random.PRNGKey(0), (4000,)))
     assert draws.shape == (4000, 5, 4)
-    assert np.array_equal(draws[:, WEIGHT == 0], np.broadcast_to(MEAN[WEIGHT == 0], (4000, np.sum(WEIGHT == 0))))
+    assert np.array_equal(
+        draws[:, WEIGHT == 0], np.broadcast_to(MEAN[WEIGHT == 0], (4000, np.sum(WEIGHT == 0)))
+    )
     pulls = (draws - MEAN)[:, WEIGHT > 0] * np.sqrt(WEIGHT[WEIGHT > 0])
     assert stats.kstest(pulls.ravel(), "norm").pvalue > 1e-3
     assert np.allclose(pulls.std(axis=0), 1, atol=0.06) and np.allclose(pulls.mean(axis=0), 0, atol=0.08)
@@ -75,7 +77,11 @@ def looped(images):
         bj.observe(image, bj.Sersic(centre, **GALAXY, Ie=Ie[band], name="galaxy"), bj.FlatSky(level))
 
 
-VALUES = {"Ie": jnp.array([38.0, 25.0]), "sky": jnp.array([0.1, -0.2, 0.05]), "centre": jnp.array([0.15, -0.2])}
+VALUES = {
+    "Ie": jnp.array([38.0, 25.0]),
+    "sky": jnp.array([0.1, -0.2, 0.05]),
+    "centre": jnp.array([0.15, -0.2]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +142,11 @@ def test_names_of_components(mixed):
 
 
 def test_things_that_are_not_images_are_refused(mixed):
-    with pytest.raises(TypeError, match="observe wants a bj.Image or bj.ImageSet first, got ndarray"):
+    with pytest.raises(TypeError, match=r"observe wants a bj\.Image or bj\.ImageSet first, got ndarray"):
         trace_of(lambda: bj.observe(np.zeros((3, 3)), bj.FlatSky(0.0)))
-    with pytest.raises(ValueError, match=r"level has shape \(5,\); wanted a scalar or \(2,\).*band or \(3,\).*image"):
+    with pytest.raises(
+        ValueError, match=r"level has shape \(5,\); wanted a scalar or \(2,\).*band or \(3,\).*image"
+    ):
         trace_of(lambda: bj.observe(mixed, bj.FlatSky(jnp.zeros(5))))
     with pytest.raises(ValueError, match=r"level has shape \(2,\); wanted a scalar or \(\)"):
         trace_of(lambda: bj.observe(mixed[0], bj.FlatSky(jnp.zeros(2))))
@@ -159,6 +167,15 @@ def test_posterior_predictive_draws_pixels(mixed):
     pixels, weight = np.asarray(found["pixels_24x24"])[:, 0], mixed["r1"].invvar
     pulls = (pixels - np.asarray(mean))[:, weight > 0] * np.sqrt(weight[weight > 0])
     assert stats.kstest(pulls.ravel()[::7], "norm").pvalue > 1e-3
+
+
+def test_prior_predictive(mixed):
+    predict = jax.jit(lambda key, images: Predictive(star, num_samples=20)(key, images))
+    found = predict(jax.random.PRNGKey(1), mixed.without_data())
+    flux, pixels = np.asarray(found["flux"]), np.asarray(found["pixels_24x24"])
+    assert flux.shape == (20, 2) and pixels.shape == (20, 1, 24, 24)
+    inside = pixels[:, 0][:, mixed["r1"].invvar > 0].sum(axis=1)
+    assert np.corrcoef(inside, flux[:, 0])[0, 1] > 0.9
 
 
 def test_without_data_leaves_the_images_as_they_were(mixed):

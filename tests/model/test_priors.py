@@ -45,7 +45,9 @@ def test_priors_lean_on_what_the_images_show(mixed):
         assert float(trace[f"galaxy_{part}"]["fn"].mean) == pytest.approx(value)
         assert float(trace[f"galaxy_{part}"]["fn"].variance) == pytest.approx(width**2)
     Re = trace["galaxy_Re"]["fn"]
-    assert float(Re.log_prob(2.0)) == pytest.approx(stats.lognorm(1.0, scale=start.effective_radius).logpdf(2.0))
+    assert float(Re.log_prob(2.0)) == pytest.approx(
+        stats.lognorm(1.0, scale=start.effective_radius).logpdf(2.0)
+    )
 
 
 def test_index_prior_integrates_to_one_between_its_ends():
@@ -70,7 +72,9 @@ def test_fixed_replaced_and_tied(mixed):
 
     trace = trace_of(program)
     assert latents(trace) == {"bulge_east", "bulge_north", "bulge_ellipticity", "bulge_Re", "disc_n"}
-    assert isinstance(trace["bulge_Re"]["fn"], dist.Uniform) and float(trace["ratio"]["value"]) == pytest.approx(3)
+    assert isinstance(trace["bulge_Re"]["fn"], dist.Uniform) and float(
+        trace["ratio"]["value"]
+    ) == pytest.approx(3)
     bulge, disc = values_of(program)
     assert float(bulge["n"]) == 4.0 and (float(disc["q"]), float(disc["pa"])) == (0.5, 20.0)
     assert np.array_equal(disc["centre"], bulge["centre"])
@@ -106,7 +110,9 @@ def test_per_band(mixed, part, site, shape):
 
 
 def test_unknown_parameters_are_named(mixed):
-    with pytest.raises(ValueError, match="sample_structure got radius, sersic; it knows centre, q, pa, n, Re"):
+    with pytest.raises(
+        ValueError, match="sample_structure got radius, sersic; it knows centre, q, pa, n, Re"
+    ):
         trace_of(bj.sample_structure, "galaxy", mixed, sersic=1.0, radius=2.0)
     with pytest.raises(ValueError, match=r"per_band=...\) got q; it knows n, Re, ellipticity, centre"):
         trace_of(bj.sample_structure, "galaxy", mixed, per_band=("q",))

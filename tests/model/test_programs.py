@@ -1,17 +1,14 @@
-"""Ready programs, and all programs as NumPyro models: handlers, predictions, graphs of relations."""
+"""Ready programs, and all programs as NumPyro models: handlers, graphs of relations."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 import numpyro
 import pytest
 from numpyro import handlers
-from numpyro.infer import Predictive
 from numpyro.infer.inspect import get_model_relations
 
 import bayesjoint as bj
@@ -66,7 +63,11 @@ def test_handlers_work_as_on_any_model(mixed):
     one, again, other = (
         handlers.trace(handlers.seed(RecordLight(program), seed)).get_trace(mixed) for seed in (0, 0, 1)
     )
-    assert float(one["galaxy_n"]["value"]) == float(again["galaxy_n"]["value"]) != float(other["galaxy_n"]["value"])
+    assert (
+        float(one["galaxy_n"]["value"])
+        == float(again["galaxy_n"]["value"])
+        != float(other["galaxy_n"]["value"])
+    )
     given = trace_of(handlers.substitute(program, {"galaxy_n": jnp.array(2.5)}), mixed)
     assert float(given["galaxy_n"]["value"]) == 2.5 and not given["galaxy_n"]["is_observed"]
     known = trace_of(handlers.condition(program, {"galaxy_n": jnp.array(2.5)}), mixed)
@@ -86,25 +87,18 @@ def test_relations_of_the_sites(mixed):
     relations = get_model_relations(bj.joint_model(), model_args=(mixed,))
     pixels = [f"pixels_{stack.name}" for stack in mixed.stacks]
     assert relations["observed"] == pixels
-    assert set(relations["plate_sample"]["band"]) == {"galaxy_Ie"} and relations["plate_sample"]["image"] == ["sky"]
+    assert set(relations["plate_sample"]["band"]) == {"galaxy_Ie"} and relations["plate_sample"]["image"] == [
+        "sky"
+    ]
     for site in pixels:
         through = {"galaxy_q", "galaxy_pa"}  # deterministic: what the ellipticity makes of itself
         assert BASE - {"galaxy_ellipticity"} | through | {"sky"} <= set(relations["sample_sample"][site])
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("graphviz") is None or shutil.which("dot") is None, reason="graphviz is not installed"
+    importlib.util.find_spec("graphviz") is None or shutil.which("dot") is None,
+    reason="graphviz is not installed",
 )
 def test_graph(mixed):
     graph = numpyro.render_model(bj.joint_model(), model_args=(mixed,))
     assert "galaxy_Re" in graph.source and "pixels_" in graph.source
-
-
-def test_prior_predictive(mixed):
-    images = bj.ImageSet([mixed["w"]])
-    predict = jax.jit(lambda key, images: Predictive(bj.joint_model(), num_samples=20)(key, images))
-    found = predict(jax.random.PRNGKey(1), images.without_data())
-    assert found["galaxy_flux"].shape == (20, 1) and found["sky"].shape == (20, 1)
-    pixels, weight = np.asarray(found["pixels_16x14"]), images["w"].invvar
-    assert pixels.shape == (20, 1, 16, 14) and np.isfinite(pixels).all()
-    assert np.ptp(pixels, axis=0)[0][weight > 0].min() > 0
