@@ -15,7 +15,7 @@ PROMISED = {
     "three_telescopes": ({"galaxy.nc", "summary.ecsv", "images.png", "corner.png"}, ["NUV - ", "chi2/dof"]),
     "structure_with_wavelength": ({"structure.png", "summary.ecsv"}, ["galaxy_Re  g", "galaxy_n  z"]),
     "dithers": ({"colours.ecsv", "images.png"}, ["g - r", "r - z", "z3  chi2/pixel"]),
-    "handwritten": ({"summary.ecsv", "images.png"}, ["disc: ", "bulge: ", "g - r = "]),
+    "handwritten": ({"summary.ecsv", "images.png"}, ["g_minus_r = 0.5", "slope = -"]),
 }
 
 
