@@ -108,9 +108,10 @@ def heading():
         "",
         "Largest errors over the image, in units of the galaxy's peak, q = 0.62 throughout, Gaussian PSF and square",
         "pixels, float64. The truth is a quadrature in real space of its own, good to 1e-11, at some 600 pixels; GalSim",
-        "(folding_threshold 1e-4, 1e-3 for n = 6 with Re = 20, kvalue_accuracy 1e-6, maxk_threshold 1e-4) is compared at all pixels. Where ours and",
-        "GalSim's differ by over 1e-6, the column of GalSim's own error says whose it is. Ours are largest where the",
-        "galaxy overfills the image: what its periodic copies beyond four cells add there is taken as a constant.",
+        "(folding_threshold 1e-4, 1e-3 for n = 6 with Re = 20, kvalue_accuracy 1e-6, maxk_threshold 1e-4) is compared",
+        "at all pixels. Where ours and GalSim's differ by over 1e-6, the column of GalSim's own error says whose it is.",
+        "Ours are largest where the galaxy overfills the image: what its periodic copies beyond four cells add there is",
+        "taken as a constant.",
     ]
 
 

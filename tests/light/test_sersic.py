@@ -114,7 +114,7 @@ def test_out_of_range_says_what_is_wanted(name, value):
 
 
 def test_text_is_refused():
-    with pytest.raises(TypeError, match="Sersic: q must be a number, got '0.5'"):
+    with pytest.raises(TypeError, match=r"Sersic: q must be a number, got '0\.5'"):
         galaxy(q="0.5")
 
 
