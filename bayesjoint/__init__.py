@@ -1,11 +1,13 @@
 """Joint multiband galaxy models as NumPyro programs, fitted in native pixels, with error bars to trust."""
 
+from bayesjoint.compilation import enable_compilation_cache
 from bayesjoint.data.fits import read_image, read_images
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf import PSF, gaussian_psf, moffat_psf
 from bayesjoint.infer.lm import MapFit, fit_map
+from bayesjoint.infer.verdict import Verdict
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky
@@ -27,6 +29,8 @@ __all__ = [
     "Posterior",
     "Sersic",
     "TangentFrame",
+    "Verdict",
+    "enable_compilation_cache",
     "fit_map",
     "gaussian_psf",
     "joint_model",

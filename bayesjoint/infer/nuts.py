@@ -1,8 +1,8 @@
 """NUTS on the program itself, whitened by the fit.
 
 NumPyro's No-U-Turn kernel (Hoffman & Gelman 2014; Phan et al. 2019) samples u in z = z_map + R u, where R R^T is the fit's
-covariance, with a unit mass matrix; warm-up adapts the step size. Each chain runs in compiled chunks of draws on
-a thread of its own, so progress, Ctrl-C and the compilation cache all work without callbacks from compiled code.
+covariance, with a unit mass matrix; warm-up adapts the step size. Chains run in compiled chunks of draws, a thread
+for each core, so progress, Ctrl-C and the compilation cache all work without callbacks from compiled code.
 """
 
 from __future__ import annotations
@@ -166,26 +166,39 @@ def _advance(chunk, whitening: Whitening, args: tuple, state) -> tuple[Any, _Chu
 def _run_chains(
     advance, states: list, opening: tuple, chunks: int, progress: bool | None
 ) -> tuple[list[list[_Chunk]], bool]:
-    """Run every chain on a thread of its own until done or interrupted; returns the chunks of each chain.
+    """Run all chains, a thread for each core, until done or interrupted; returns the chunks of each chain.
+
+    A free thread takes the chain that is furthest behind, so an interrupt leaves all chains about as long.
 
     `opening` is the first chunk of the first chain, already run.
     """
-    stop = threading.Event()
+    stop, lock = threading.Event(), threading.Lock()
     states = [opening[0], *states[1:]]
     kept: list[list[_Chunk]] = [[opening[1]], *([] for _ in states[1:])]
+    idle = set(range(len(states)))
     total = len(states) * chunks * CHUNK
     bar = tqdm(total=total, initial=CHUNK, desc="NUTS", unit="draw", disable=_is_quiet(progress))
 
-    def run(chain: int) -> None:
-        state = states[chain]
-        while len(kept[chain]) < chunks and not stop.is_set():
-            state, chunk = advance(state)
-            kept[chain].append(chunk)
+    def furthest_behind() -> int | None:
+        """The idle chain with the fewest draws, taken; None when all are done or taken."""
+        with lock:
+            waiting = [chain for chain in idle if len(kept[chain]) < chunks]
+            chain = min(waiting, key=lambda c: len(kept[c]), default=None)
+            idle.discard(chain)  # type: ignore[arg-type]
+            return chain
+
+    def work() -> None:
+        while not stop.is_set() and (chain := furthest_behind()) is not None:
+            states[chain], chunk = advance(states[chain])
+            with lock:
+                kept[chain].append(chunk)
+                idle.add(chain)
             bar.update(CHUNK)
 
     interrupted = False
-    with bar, ThreadPoolExecutor(max_workers=min(len(states), os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(run, chain) for chain in range(len(states))]
+    workers = min(len(states), os.cpu_count() or 1)
+    with bar, ThreadPoolExecutor(max_workers=workers) as pool:
+        futures = [pool.submit(work) for _ in range(workers)]
         try:
             wait(futures)
         except KeyboardInterrupt:

@@ -43,7 +43,7 @@ def render(image: Image, *components: Any) -> jax.Array:
     >>> print(pixels.shape, f"{pixels.sum():.3f}")
     (32, 32) 100.000
     """
-    return render_light(light_on_image(image, *components))[0]
+    return _render_compiled(light_on_image(image, *components))[0]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["images", "leaves"], meta_fields=["treedef", "axes"])
@@ -99,6 +99,9 @@ def render_light(light: Light) -> jax.Array:
         return render_pixels(image, jax.tree.unflatten(light.treedef, leaves))
 
     return jax.vmap(one, in_axes=(0, *light.axes))(light.images, *light.leaves)
+
+
+_render_compiled = jax.jit(render_light)
 
 
 def light_on_image(image: Image, *components: Any) -> Light:
