@@ -79,7 +79,9 @@ def _squared_frequency(axes, kx, ky) -> jax.Array:
     """|A k|^2 over the modes, (orders, ny, nx): A (2, 2) has the half-light semi-axes in pixels as rows."""
     metric = jnp.matmul(axes.T, axes, precision="highest")
     zero = jnp.zeros_like(metric[0, 0])
-    form = jnp.stack([zero, zero, metric[0, 0], zero, 2 * metric[0, 1], zero, metric[1, 1], zero, zero]).reshape(3, 3)
+    form = jnp.stack(
+        [zero, zero, metric[0, 0], zero, 2 * metric[0, 1], zero, metric[1, 1], zero, zero]
+    ).reshape(3, 3)
     powers_x = jnp.stack([jnp.ones_like(kx), kx, kx**2], axis=1)
     powers_y = jnp.stack([jnp.ones_like(ky), ky, ky**2], axis=2)
     return jnp.matmul(jnp.matmul(powers_y, form, precision="highest"), powers_x, precision="highest")
