@@ -17,13 +17,13 @@ from scipy.fft import next_fast_len
 
 from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre
 from bayesjoint.data.noise import estimate_inverse_variance
-from bayesjoint.data.psf import PSF, GaussianPSF, MoffatPSF, folded_transfer, fwhm_arcsec
+from bayesjoint.data.psf import PSF, GaussianPSF, MoffatPSF, core_covariance, folded_transfer, fwhm_arcsec
 
 AB_ZEROPOINT_NJY = 31.4
 _PAD_STEP = 16
 _MAX_PAD = 64
 
-_ARRAYS = ("data", "invvar", "transfer", "pixel_map", "pixel_area", "log_normaliser", "time")
+_ARRAYS = ("data", "invvar", "transfer", "psf_covariance", "pixel_map", "pixel_area", "log_normaliser", "time")
 _STATIC = ("name", "band", "shape", "fft_shape", "orders")
 
 
@@ -137,6 +137,7 @@ class Image:
         self.pixel_area = np.asarray(1 / abs(np.linalg.det(self.jacobian)))
         self.fft_shape = _fft_shape(self.shape, self.psf.half_width(self.pixel_scale))
         self.transfer, self.orders = folded_transfer(self.psf, self.fft_shape, self.jacobian)
+        self.psf_covariance = core_covariance(self.transfer[0], self.fft_shape)
 
     @property
     def pixel_scale(self) -> float:

@@ -222,7 +222,7 @@ def folded_transfer(
     """Transfer function on the half-plane lattice of `fft_shape`, with the folded orders that matter.
 
     A pixel grid folds the frequencies k + 2 pi j onto k. For an analytic or oversampled PSF that is narrow in
-    pixels these orders carry signal; each is kept when its transfer exceeds 3e-7 anywhere.
+    pixels these orders carry signal: the smallest of `FOLDED_ORDERS` is taken that leaves out no transfer over 3e-7.
 
     Parameters
     ----------
@@ -241,17 +241,43 @@ def folded_transfer(
     ny, nx = fft_shape
     ky = 2 * np.pi * np.fft.fftfreq(ny)[:, None]
     kx = 2 * np.pi * np.fft.rfftfreq(nx)[None, :]
-    central = psf.transfer(kx, ky, jacobian)
-    kept, orders = [central], [(0, 0)]
-    reach = (psf.oversampling // 2 if isinstance(psf, PSF) else 3) if not _is_native(psf) else 0
-    for jy in range(-reach, reach + 1):
-        for jx in range(-reach, reach + 1):
-            if (jx, jy) != (0, 0):
-                folded = psf.transfer(kx + 2 * np.pi * jx, ky + 2 * np.pi * jy, jacobian)
-                if np.abs(folded).max() > NEGLIGIBLE_TRANSFER:
-                    kept.append(folded)
-                    orders.append((jx, jy))
-    return np.stack(kept), tuple(orders)
+    reach = 0 if _is_native(psf) else (psf.oversampling // 2 if isinstance(psf, PSF) else 3)
+    found: dict[tuple[int, int], np.ndarray] = {}
+    needed: set[tuple[int, int]] = set()
+    for ring in FOLDED_ORDERS:
+        new = [(jx, jy) for jx, jy in ring if (jx, jy) not in found and max(-jx, abs(jy)) <= reach]
+        for jx, jy in new:
+            found[jx, jy] = psf.transfer(kx + 2 * np.pi * jx, ky + 2 * np.pi * jy, jacobian)
+        carry = {order for order in new if np.abs(found[order]).max() > NEGLIGIBLE_TRANSFER}
+        if not carry:
+            break
+        needed |= carry
+    orders = next(orders for orders in FOLDED_ORDERS if needed <= set(orders))
+    zero = np.zeros_like(found[0, 0])
+    return np.stack([found.get(order, zero) for order in orders]), orders
+
+
+def _nested_orders() -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Sets of orders, each within the next, so that images of about the same seeing share compiled programs.
+
+    On the half-plane kx runs from 0 to pi: order jx = -1 folds it to -2 pi to -pi.
+    """
+    rings = [sorted((jx, jy) for jx in range(-r, r) for jy in range(-r, r + 1)) for r in (1, 2, 3)]
+    alone, cross = [(0, 0)], [(0, 0), (-1, 0), (0, -1), (0, 1)]
+    return tuple(tuple(sorted(each, key=lambda j: (j != (0, 0), j))) for each in (alone, cross, *rings))
+
+
+FOLDED_ORDERS = _nested_orders()
+
+
+def core_covariance(transfer: np.ndarray, fft_shape: tuple[int, int]) -> np.ndarray:
+    """Covariance (2, 2) of an effective PSF, pixels^2, from its transfer (ny, nx // 2 + 1) at the lowest frequencies."""
+    ny, nx = fft_shape
+    kx, ky = 2 * np.pi / nx, 2 * np.pi / ny
+    lowest = transfer[0, 1], transfer[1, 0], transfer[1, 1], transfer[-1, 1]
+    x, y, both, across = -np.log(np.abs(lowest))
+    cross = (both - across) / (2 * kx * ky)
+    return np.array([[2 * x / kx**2, cross], [cross, 2 * y / ky**2]])
 
 
 def _is_native(psf) -> bool:

@@ -25,7 +25,9 @@ from bayesjoint.infer.space import (
     site_log_density,
 )
 from bayesjoint.model.observe import GaussianPixels
-from bayesjoint.render.images import Light
+from bayesjoint.render.images import Light, either
+from bayesjoint.render.place import frames_of, place
+from bayesjoint.render.spectral import draw
 
 
 class Quadratic(NamedTuple):
@@ -49,20 +51,20 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
 
     def prior_and_parameters(z):
         log_prior, lights, trace = prior_and_light(program, layout, z, args)
-        return log_prior, {site: light.parameters() for site, light in lights.items()}, lights, trace
+        return log_prior, [light.parameters() for _, light in lights], lights, trace
 
     log_prior, _, lights, trace = prior_and_parameters(z)
     by_z = jax.jacfwd(lambda z: prior_and_parameters(z)[1])(z)
     total, means = log_prior, {}
     gradient = jax.grad(lambda z: prior_and_parameters(z)[0])(z)
     curvature = jnp.zeros((layout.size, layout.size), z.dtype)
-    for site, light in lights.items():
-        value, slope, square, means[site] = _light_terms(light, trace[site])
-        jacobian = by_z[site]
+    for (sites, light), jacobian in zip(lights, by_z, strict=True):
+        value, slope, square, pixels = _light_terms(light, [trace[site] for site in sites])
+        means |= dict(zip(sites, pixels, strict=True))
         total += value
         gradient += jnp.einsum("ik,ikp->p", slope, jacobian)
         curvature += jnp.einsum("ikp,ikl,ilq->pq", jacobian, square, jacobian, optimize=True)
-    own = _own_sites(program, layout, z, args, set(lights), trace)
+    own = _own_sites(program, layout, z, args, set(means), trace)
     if own is not None:
         total, gradient, curvature = (
             a + b for a, b in zip((total, gradient, curvature), own[:3], strict=True)
@@ -72,27 +74,42 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
     return Quadratic(total, gradient, curvature, prior_curvature, means)
 
 
-def _light_terms(light: Light, site: dict) -> tuple[jax.Array, ...]:
-    """Of one stack: log density (), each image's gradient (images, K) and curvature (images, K, K) in t, pixels."""
-    scale = 1.0 if site["scale"] is None else site["scale"]
+def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array, jax.Array, list[jax.Array]]:
+    """Log density (), each image's gradient (images, K) and curvature (images, K, K) in t, pixels of each stack."""
+
+    def place_one(frame, parameters):
+        """Where the sources are on one image, and how that moves with each of its parameters."""
+        basis = jnp.eye(parameters.size, dtype=parameters.dtype)
+        moved = partial(jax.jvp, lambda t: place(frame, light.components(t)), (parameters,), has_aux=True)
+        scene, _, grids = moved((basis[0],))
+        return scene, jax.vmap(lambda direction: moved((direction,))[1])(basis), grids
+
+    placed = jax.vmap(place_one)(frames_of(light.stacks), light.parameters())
+    own, shared = light.radial_tables()
 
     def one(inputs):
-        image, parameters = inputs
+        image, scene, moves, grids, own = inputs
 
-        def pixels(t):
-            return light.render_one(image, t)
+        def pixels(scene):
+            return draw(image, scene, grids, either(own, shared))
 
-        columns = jax.vmap(lambda d: jax.jvp(pixels, (parameters,), (d,))[1])(
-            jnp.eye(parameters.size, dtype=parameters.dtype)
-        )
-        noise = GaussianPixels(pixels(parameters), image.invvar, image.log_normaliser)
-        columns = columns.reshape(parameters.size, -1)
+        columns = jax.vmap(lambda move: jax.jvp(pixels, (scene,), (move,))[1])(moves)
+        noise = GaussianPixels(pixels(scene), image.invvar, image.log_normaliser)
+        columns = columns.reshape(columns.shape[0], -1)
         weighted = columns * image.invvar.ravel()
         residual = (image.data - noise.loc).ravel()
         return noise.log_prob(image.data), weighted @ residual, weighted @ columns.T, noise.loc
 
-    value, slope, square, means = jax.lax.map(one, (light.images, light.parameters()))
-    return scale * jnp.sum(value), scale * slope, scale * square, means
+    total, slopes, squares, means = jnp.zeros(()), [], [], []
+    for site, stack, rows in zip(sites, light.stacks, light.rows(), strict=True):
+        inputs = jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own))
+        value, slope, square, pixels = jax.lax.map(one, (stack, *inputs))
+        scale = 1.0 if site["scale"] is None else site["scale"]
+        total += scale * jnp.sum(value)
+        slopes.append(scale * slope)
+        squares.append(scale * square)
+        means.append(pixels)
+    return total, jnp.concatenate(slopes), jnp.concatenate(squares), means
 
 
 def _own_sites(program: Program, layout: Layout, z, args: tuple, rendered: set[str], trace: dict) -> Any:

@@ -150,8 +150,8 @@ def log_posterior(program: Program, layout: Layout, z, args: tuple) -> jax.Array
 
 def prior_and_light(
     program: Program, layout: Layout, z, args: tuple
-) -> tuple[jax.Array, dict[str, Light], dict]:
-    """Without rendering: the log density in z of the latents alone, the light of each observed site, and the trace."""
+) -> tuple[jax.Array, list[tuple[tuple[str, ...], Light]], dict]:
+    """Without rendering: the log density in z of the latents alone, the light of the observed sites, and the trace."""
     recorder = RecordLight(program)
     trace, log_determinant = run_program(recorder, layout, z, args)
     log_prior = log_determinant + sum(site_log_density(site) for site in trace.values() if _is_latent(site))

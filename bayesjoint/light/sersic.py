@@ -81,41 +81,36 @@ class Sersic:
         """Semi-axis vectors (2, 2) of the half-light ellipse, arcsec."""
         return semi_axes(self.q, self.pa, self.Re)
 
-    def radial_transform(self, k2) -> jax.Array:
-        """Fourier transform of the unit-flux circular profile at squared frequency `k2`, in units of 1/Re^2."""
-        return sersic_transform(k2, self.n)
-
     def transform(self, kx, ky) -> jax.Array:
         """Fourier transform of the unit-flux galaxy about its centre at angular frequencies (radians/arcsec; E, N)."""
         axes = self.axes
-        return self.radial_transform(
-            (kx * axes[0, 0] + ky * axes[0, 1]) ** 2 + (kx * axes[1, 0] + ky * axes[1, 1]) ** 2
-        )
+        k2 = (kx * axes[0, 0] + ky * axes[0, 1]) ** 2 + (kx * axes[1, 0] + ky * axes[1, 1]) ** 2
+        return sersic_transform(k2, self.n)
 
     def brightness(self, east, north) -> jax.Array:
         """Surface brightness (nJy/arcsec^2) at offsets from the centre, arcsec."""
         r2 = jnp.sum(ellipse_coordinates(east, north, self.axes) ** 2, axis=0)
         return self.Ie * jnp.exp(sersic_b(self.n) * (1 - _root(r2, self.n)))
 
-    def blurred_brightness(self, east, north, covariance) -> jax.Array:
-        """Brightness convolved with a narrow kernel of `covariance` (2, 2), arcsec^2, to first order in it.
+    def blurred_brightness(self, x, covariance) -> jax.Array:
+        """Brightness convolved with a narrow kernel, to first order in its covariance: I + C : grad grad I / 2.
 
-        I + C : grad grad I / 2, for places that lie several widths of the kernel from the centre.
+        Parameters
+        ----------
+        x : array (2, ...)
+            Offsets from the centre along the major and the minor axis, in units of these: several widths of the kernel
+            away from the centre.
+        covariance : array (2, 2)
+            Of the kernel, in the same units.
         """
-        axes = self.axes
-        x = ellipse_coordinates(east, north, axes)
         r2 = jnp.sum(x**2, axis=0)
         root, b = _root(r2, self.n), sersic_b(self.n)
         # derivatives by r2: I' = -slope I, I'' = (slope^2 + bend slope) I
         inverse = 1 / jnp.where(r2 > 0, r2, 1.0)
         slope = b / (2 * self.n) * root * inverse
         bend = (1 - 1 / (2 * self.n)) * inverse
-        to_unit = axes / jnp.sum(axes**2, axis=1)[:, None]
-        spread = jnp.matmul(
-            jnp.matmul(to_unit, covariance, precision="highest"), to_unit.T, precision="highest"
-        )
-        along = spread[0, 0] * x[0] ** 2 + 2 * spread[0, 1] * x[0] * x[1] + spread[1, 1] * x[1] ** 2
-        curvature = slope * (2 * (slope + bend) * along - (spread[0, 0] + spread[1, 1]))
+        along = jnp.sum(x * jnp.tensordot(covariance, x, 1, precision="highest"), axis=0)
+        curvature = slope * (2 * (slope + bend) * along - (covariance[0, 0] + covariance[1, 1]))
         return self.Ie * jnp.exp(b * (1 - root)) * (1 + curvature)
 
 

@@ -12,7 +12,7 @@ f is held at its value there (8e-7 at n = 4, 2e-4 at n = 10), and df/dkappa^2 to
 
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +99,6 @@ def sersic_log_norm(n: ArrayLike) -> Array:
     return _series_at(_inside(n), load_table().log_norm)
 
 
-@jax.custom_jvp
 def sersic_transform(k2: ArrayLike, n: ArrayLike) -> Array:
     """Fourier transform of a round Sersic profile of unit flux, looked up.
 
@@ -120,28 +119,57 @@ def sersic_transform(k2: ArrayLike, n: ArrayLike) -> Array:
     The derivatives with respect to k2 (of the same cubic) and n (of the same series) come from the table.
     """
     k2 = _floating(k2)
-    value_cubics = _cubics_at(n, k2.dtype, with_slope=False)[0]
+    return look_up(k2, _floating(n), radial_table(n, k2.dtype))
+
+
+def radial_table(n: ArrayLike, dtype: Any = None) -> Array:
+    """What `look_up` needs to know of one Sersic index: made once, it serves every image.
+
+    Parameters
+    ----------
+    n : scalar
+        Sersic index, 0.3 to 10 (the nearest end is taken outside).
+
+    Returns
+    -------
+    Array (2, cells, 4)
+        Cubic of each cell in kappa^2, and that of its derivative with respect to n.
+    """
+    n = lax.stop_gradient(_floating(n))
+    return _cubics_at(n, n.dtype if dtype is None else dtype)
+
+
+@jax.custom_jvp
+def look_up(k2: Array, n: Array, table: Array) -> Array:
+    """The transform at k2, any shape, from the table of its index n; differentiable in k2 and n, not in the table."""
     cell, offset = _cell_of(k2)
-    c0, c1, c2, c3 = _take(value_cubics, cell)
+    c0, c1, c2, c3 = _take(table[0], cell)
     return c0 + offset * (c1 + offset * (c2 + offset * c3))
 
 
-@partial(sersic_transform.defjvp, symbolic_zeros=True)
-def _sersic_transform_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    (k2, n), (dk2, dn) = primals, tangents
-    k2 = _floating(k2)
-    varies = not isinstance(dn, SymbolicZero)
-    cubics = _cubics_at(n, k2.dtype, with_slope=varies)
+@partial(look_up.defjvp, symbolic_zeros=True)
+def _look_up_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (k2, _, table), (dk2, dn, _) = primals, tangents
     cell, u = _cell_of(k2)
-    c0, c1, c2, c3 = _take(cubics[0], cell)
+    c0, c1, c2, c3 = _take(table[0], cell)
     value = c0 + u * (c1 + u * (c2 + u * c3))
     tangent = jnp.zeros_like(value)
     if not isinstance(dk2, SymbolicZero):
         tangent = (c1 + u * (2.0 * c2 + u * (3.0 * c3))) * dk2
-    if varies:
-        d0, d1, d2, d3 = _take(cubics[1], cell)
-        tangent = tangent + (d0 + u * (d1 + u * (d2 + u * d3))) * dn.astype(value.dtype)
+    if not isinstance(dn, SymbolicZero):
+        d0, d1, d2, d3 = _take(table[1], cell)
+        slope = d0 + u * (d1 + u * (d2 + u * d3))
+        tangent = tangent + slope * _everywhere(dn.astype(value.dtype), value.shape)
     return value, tangent
+
+
+def _everywhere(value: Array, shape: tuple[int, ...]) -> Array:
+    """A scalar at every place, as an outer product: its transpose is a matrix product, far quicker than a sum."""
+    if len(shape) < 2:
+        return jnp.broadcast_to(value, shape)
+    columns = np.ones((1, shape[-1]), value.dtype)
+    rows = jnp.broadcast_to(value, (int(np.prod(shape[:-1])), 1))
+    return jnp.matmul(rows, columns, precision="highest").reshape(shape)
 
 
 def _floating(a: ArrayLike) -> Array:
@@ -190,21 +218,19 @@ def _series_at(n: Array, series: np.ndarray) -> Array:
     return jnp.sum(coefficients * _powers(x, series.shape[1]))
 
 
-def _cubics_at(n: ArrayLike, dtype: jnp.dtype, with_slope: bool) -> Array:
-    """Coefficients of the cubic of each cell, and of its derivative by n; shape (1 or 2, cells, 4)."""
+def _cubics_at(n: Array, dtype: Any) -> Array:
+    """Coefficients of the cubic of each cell, and of its derivative by n, (2, cells, 4)."""
     table = load_table()
     cubics = jnp.asarray(_stored_cubics(np.dtype(dtype)))
-    n = _floating(n).astype(dtype)
+    n = n.astype(dtype)
     held = _inside(n)
     panel, x = _place(held)
-    powers = [_powers(x, cubics.shape[1])]
-    if with_slope:
-        # x is linear in ln n
-        by_panel = jnp.asarray(2.0 / np.diff(np.log(table.index_edges)), dtype)
-        scale = jnp.where(held == n, by_panel[panel] / held, jnp.zeros((), dtype))
-        powers.append(scale * _power_slopes(powers[0]))
-    product = jnp.dot(jnp.stack(powers), cubics[panel], precision=lax.Precision.HIGHEST)
-    return product.reshape(len(powers), -1, 4)
+    # x is linear in ln n
+    by_panel = jnp.asarray(2.0 / np.diff(np.log(table.index_edges)), dtype)
+    scale = jnp.where(held == n, by_panel[panel] / held, jnp.zeros((), dtype))
+    powers = _powers(x, cubics.shape[1])
+    both = jnp.stack([powers, scale * _power_slopes(powers)])
+    return jnp.dot(both, cubics[panel], precision=lax.Precision.HIGHEST).reshape(2, -1, 4)
 
 
 @cache

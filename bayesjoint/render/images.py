@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -12,7 +13,11 @@ import numpy as np
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.render.spectral import render_pixels
+from bayesjoint.light.sersic import Sersic
+from bayesjoint.light.sersic_table import radial_table
+from bayesjoint.light.sky import FlatSky
+from bayesjoint.render.place import frames_of, place
+from bayesjoint.render.spectral import draw
 
 
 def render(image: Image, *components: Any) -> jax.Array:
@@ -43,62 +48,97 @@ def render(image: Image, *components: Any) -> jax.Array:
     >>> print(pixels.shape, f"{pixels.sum():.3f}")
     (32, 32) 100.000
     """
-    return _render_compiled(light_on_image(image, *components))[0]
+    return _render_compiled(light_on_image(image, *components))[0][0]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["images", "leaves"], meta_fields=["treedef", "axes"])
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["stacks", "leaves"], meta_fields=["treedef", "axes"]
+)
 @dataclass(frozen=True, eq=False)
 class Light:
-    """Components with their parameters spread over the images of one stack, not yet rendered.
+    """Components with their parameters spread over the images of all stacks, not yet rendered.
 
     Attributes
     ----------
-    images : Image
-        Stacked: its arrays have a leading axis.
+    stacks : tuple of Image
+        Their arrays have a leading axis. "All images" below are those of one stack after those of another.
     leaves : list of array
-        The components' parameters; `axes` says of each whether its leading axis (0) runs over the images (None: shared).
+        The components' parameters; `axes` says of each whether its leading axis (0) runs over all images (None: shared).
     treedef : PyTreeDef
         What makes components of the leaves.
     """
 
-    images: Image
+    stacks: tuple[Image, ...]
     leaves: list[jax.Array]
     treedef: Any
     axes: tuple[int | None, ...]
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Images, ny, nx."""
-        return (self.images.invvar.shape[0], *self.images.shape)
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """Images, ny, nx of each stack."""
+        return tuple((stack.invvar.shape[0], *stack.shape) for stack in self.stacks)
 
     def parameters(self) -> jax.Array:
         """All parameters of each image, flattened: (images, parameters)."""
-        count = self.shape[0]
+        count = sum(shape[0] for shape in self.shapes)
         each = [
             leaf if axis == 0 else jnp.broadcast_to(leaf, (count, *leaf.shape))
             for leaf, axis in self._pairs()
         ]
         return jnp.concatenate([leaf.reshape(count, -1) for leaf in each], axis=1)
 
-    def render_one(self, image: Image, parameters) -> jax.Array:
-        """Pixels (ny, nx) of one image of the stack from its row of `parameters`."""
+    def components(self, parameters) -> tuple:
+        """The components on one image, from its row of `parameters`."""
         shapes = [leaf.shape[1:] if axis == 0 else leaf.shape for leaf, axis in self._pairs()]
         ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
         pieces = jnp.split(parameters, ends)
         leaves = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
-        return render_pixels(image, jax.tree.unflatten(self.treedef, leaves))
+        return jax.tree.unflatten(self.treedef, leaves)
+
+    def radial_tables(self) -> tuple[tuple, tuple]:
+        """The radial transform of every source: those of all images (None where shared), and the shared ones."""
+        dtype = jnp.finfo(self.stacks[0].transfer.dtype).dtype
+        table = partial(radial_table, dtype=dtype)
+        components, axes = (jax.tree.unflatten(self.treedef, each) for each in (self.leaves, self.axes))
+        own, shared = [], []
+        for component, axis in zip(components, axes, strict=True):
+            if isinstance(component, FlatSky):
+                continue
+            is_own = isinstance(component, Sersic) and axis.n == 0
+            own.append(jax.vmap(table)(component.n) if is_own else None)
+            shared.append(table(component.n) if isinstance(component, Sersic) and not is_own else None)
+        return tuple(own), tuple(shared)
+
+    def rows(self) -> tuple[slice, ...]:
+        """Where the images of each stack are among all."""
+        ends = np.cumsum([0, *(shape[0] for shape in self.shapes)])
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
     def _pairs(self):
         return zip(self.leaves, self.axes, strict=True)
 
 
-def render_light(light: Light) -> jax.Array:
-    """Model pixels (images, ny, nx) of a stack, nJy."""
+def render_light(light: Light) -> tuple[jax.Array, ...]:
+    """Model pixels (images, ny, nx) of each stack, nJy."""
 
-    def one(image, *leaves):
-        return render_pixels(image, jax.tree.unflatten(light.treedef, leaves))
+    def place_one(frame, *leaves):
+        return place(frame, jax.tree.unflatten(light.treedef, leaves))
 
-    return jax.vmap(one, in_axes=(0, *light.axes))(light.images, *light.leaves)
+    placed = jax.vmap(place_one, in_axes=(0, *light.axes))(frames_of(light.stacks), *light.leaves)
+    own, shared = light.radial_tables()
+
+    def draw_one(image, scene, grids, own):
+        return draw(image, scene, grids, either(own, shared))
+
+    return tuple(
+        jax.vmap(draw_one)(stack, *jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own)))
+        for stack, rows in zip(light.stacks, light.rows(), strict=True)
+    )
+
+
+def either(own: tuple, shared: tuple) -> tuple:
+    """Of each pair the one that is not None."""
+    return tuple(a if b is None else b for a, b in zip(own, shared, strict=True))
 
 
 _render_compiled = jax.jit(render_light)
@@ -106,23 +146,21 @@ _render_compiled = jax.jit(render_light)
 
 def light_on_image(image: Image, *components: Any) -> Light:
     """Components with scalar parameters on a single image, as a stack of one."""
-    leaves, treedef, axes = _spread(components, (0,), 1, (0,), per_image=False)
-    return Light(jax.tree.map(lambda a: jnp.asarray(a)[None], image), leaves, treedef, axes)
+    stack = jax.tree.map(lambda a: jnp.asarray(a)[None], image)
+    return Light((stack,), *_spread(components, (0,), 1, (0,), per_image=False))
 
 
-def light_on_stacks(images: ImageSet, *components: Any) -> tuple[Light, ...]:
+def light_on_stacks(images: ImageSet, *components: Any) -> Light:
     """Components on every stack of a set.
 
     A parameter with a leading axis of the number of bands is taken per band; of the number of images, per image.
     """
-    return tuple(
-        Light(stack, *_spread(components, images.band_index, len(images.bands), members))
-        for stack, members in zip(images.stacks, images.members, strict=True)
-    )
+    members = [i for stack in images.members for i in stack]
+    return Light(images.stacks, *_spread(components, images.band_index, len(images.bands), members))
 
 
 def _spread(components, band_index, n_bands, members, per_image=True):
-    """Parameters of the components for the images of one stack, and the axis (0 or None) of each that runs over them."""
+    """Parameters of the components for `members`, images by number, and the axis (0 or None) of each that runs over them."""
     paths, treedef = jax.tree_util.tree_flatten_with_path(components)
     leaves, axes = [], []
     for path, leaf in paths:

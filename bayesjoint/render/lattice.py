@@ -2,9 +2,9 @@
 
 The DFT over a padded grid of L pixels a side returns the sum over m of I(x - x0 - m L). Within the image the terms with
 m != 0 are smooth, since their cusps lie outside it. Those of the 8 nearest cells, blurred by the PSF to second order,
-are evaluated on 24 x 24 nodes; those of the next three rings of cells on 6 x 6; both are spread over the pixels by small
-matrices; all that lies beyond is a constant, the flux outside over the cell's area. A source well outside the image is
-itself smooth within: it is drawn by the same nodes alone.
+are evaluated on 24 x 24 nodes; those of the next three rings of cells on 6 x 6; all that lies beyond is a constant, the
+flux outside over the cell's area. Two small matrices spread the nodes over the pixels. A source well outside the image
+is itself smooth within: it is drawn by the same nodes alone.
 
 The nodes are Chebyshev's in t, where x = anchor + width sinh t: where a cusp lies close to the image, `width` away in
 the other axis, the nodes crowd around it. They are no function of the parameters as far as derivatives go.
@@ -13,12 +13,12 @@ the other axis, the nodes crowd around it. They are no function of the parameter
 from __future__ import annotations
 
 from functools import cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesjoint.data.image import Image
 from bayesjoint.light.sersic import Sersic
 
 NEAR_NODES = 24
@@ -28,147 +28,147 @@ _ANGLES = 32
 _RADII = 24
 _MAX_LOG_RADIUS = 7.0
 _NEAR = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)])
+_OUTER = np.array(
+    [(i, j) for i in range(2 * REACH + 1) for j in range(2 * REACH + 1) if max(abs(i - REACH), abs(j - REACH)) > 1]
+)
 
 
-def lattice_correction(source: Sersic, image: Image, position, jacobian, inside) -> jax.Array:
+class Grid(NamedTuple):
+    """Nodes x, y (pixels) of a smooth part: those of Chebyshev in t, with pixel = anchor + width sinh t."""
+
+    x: Any
+    y: Any
+    anchor: Any
+    width: Any
+
+
+def smooth_part(source: Sersic, frame, position, axes, inside) -> tuple[jax.Array, Grid]:
     """What to add to the inverse DFT: minus its periodic images, or the source itself where it lies outside.
 
     Parameters
     ----------
     source : Sersic
-    image : Image
+    frame : Frame
+        Of the image.
     position : array (2,)
         Of the source, pixels (x, y).
-    jacobian : array (2, 2)
-        d(x, y)/d(east, north) there.
+    axes : array (2, 2)
+        Its semi-axis vectors, pixels, as rows.
     inside : bool
         Whether the spectrum draws the source.
 
     Returns
     -------
-    array (ny, nx), nJy per pixel.
+    array (nodes, nodes), nJy/arcsec^2 at the nodes (y, x), and these.
     """
-    determinant = jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]
-    to_sky = _adjugate(jacobian) / determinant
-    (x, y), to_columns, to_rows = _near_nodes(image, jax.lax.stop_gradient(position), inside)
-    at_nodes = _near_images(source, image, position, to_sky, inside, x, y)
-    far = _far_images(source, image, position, to_sky)
-    (nx, ny), dtype = image.shape[::-1], position.dtype
-    far_rows, far_columns = (
-        _interpolation(_to_unit(at, n), FAR_NODES, dtype) for at, n in ((y, ny), (x, nx))
+    grid = _near_grid(frame, jax.lax.stop_gradient(position), inside)
+    near, cells = _near_places(grid, frame, inside), _far_places(frame)
+    beyond, weight = _polar_places(frame.padded)
+    still = jnp.concatenate([jnp.ones(near.shape[1] + cells.shape[1]), jnp.zeros(weight.size)])
+    offsets = jnp.concatenate([near, cells, beyond], axis=1) - position[:, None] * still.astype(near.dtype)[None]
+    to_unit = _adjugate(axes.T) / (axes[0, 0] * axes[1, 1] - axes[0, 1] * axes[1, 0])
+    blur = jnp.matmul(
+        jnp.matmul(to_unit, frame.psf_covariance, precision="highest"), to_unit.T, precision="highest"
     )
-    at_nodes = at_nodes - jnp.where(inside, _product(far_rows, far, far_columns), 0.0)
-    return _product(to_rows, at_nodes / jnp.abs(determinant), to_columns)
+    brightness = source.blurred_brightness(jnp.matmul(to_unit, offsets, precision="highest"), blur)
+    near, cells, beyond = jnp.split(brightness, [near.shape[1], near.shape[1] + cells.shape[1]])
+    far = jnp.sum(cells.reshape(-1, FAR_NODES, FAR_NODES), axis=0) + jnp.dot(beyond, weight)
+    copies = near.reshape(9, NEAR_NODES, NEAR_NODES)
+    periodic = jnp.sum(copies[:8], axis=0) + _far_to_near(far, grid, frame.size)
+    return jnp.where(inside, -periodic, copies[8]), grid
 
 
-def _near_images(source, image: Image, position, to_sky, inside, x, y) -> jax.Array:
-    """Minus the copies in the 8 nearest cells, or the source itself, at the nodes (y, x), nJy per arcsec^2."""
-    py, px = image.fft_shape
-    blur = jnp.matmul(jnp.matmul(to_sky, _blur(image), precision="highest"), to_sky.T, precision="highest")
+def spread(values, grid: Grid, shape: tuple[int, int]) -> jax.Array:
+    """Values at the nodes (y, x) of a grid, on all pixels (ny, nx)."""
+    rows, columns = (_sinh_interpolation(grid.anchor[1 - i], grid.width[1 - i], shape[i]) for i in (0, 1))
+    return _product(rows, values, columns)
+
+
+def _near_places(grid: Grid, frame, inside) -> jax.Array:
+    """Where the nodes lie as seen from the source's copies in the 8 nearest cells, and from itself; (2, 9 nodes^2)."""
     # the ninth place is the source's own, put where it does no harm while the spectrum draws it
-    away = jnp.where(inside, 2.0, 0.0).astype(x.dtype)
-    rows, columns = (jnp.append(jnp.asarray(_NEAR[:, i], x.dtype), away) for i in (0, 1))
-    dx = (x - position[0])[None] - px * columns[:, None]
-    dy = (y - position[1])[None] - py * rows[:, None]
-    offsets = jnp.stack(jnp.broadcast_arrays(dx[:, None, :], dy[:, :, None])).reshape(2, -1)
-    east, north = jnp.matmul(to_sky, offsets, precision="highest")
-    brightness = source.blurred_brightness(east, north, blur).reshape(9, y.size, x.size)
-    return jnp.where(inside, -jnp.sum(brightness[:8], axis=0), brightness[8])
+    away = jnp.where(inside, 2.0, 0.0).astype(grid.x.dtype)
+    rows, columns = (jnp.append(jnp.asarray(_NEAR[:, i], grid.x.dtype), away) for i in (0, 1))
+    x = grid.x[None] - frame.padded[0] * columns[:, None]
+    y = grid.y[None] - frame.padded[1] * rows[:, None]
+    return jnp.stack(jnp.broadcast_arrays(x[:, None, :], y[:, :, None])).reshape(2, -1)
 
 
-def _far_images(source, image: Image, position, to_sky) -> jax.Array:
-    """The copies in the cells from the second ring on, on the coarse nodes (y, x), nJy per arcsec^2."""
-    cells, beyond, weight = _far_nodes(image.shape, image.fft_shape)
-    dtype = position.dtype
-    offsets = jnp.concatenate(
-        [jnp.asarray(cells, dtype) - position[:, None], jnp.asarray(beyond, dtype)], axis=1
+def _far_places(frame) -> jax.Array:
+    """The coarse nodes as seen from the copies in the second to the outermost ring of cells; (2, cells nodes^2)."""
+    steps = jnp.arange(-REACH, REACH + 1, dtype=frame.size.dtype)
+    unit = jnp.asarray(_chebyshev(FAR_NODES)[0], frame.size.dtype)
+    x, y = (
+        (unit[None] + 1) * size / 2 - 0.5 - padded * steps[:, None]
+        for size, padded in zip(frame.size, frame.padded, strict=True)
     )
-    brightness = source.brightness(*jnp.matmul(to_sky, offsets, precision="highest"))
-    near = jnp.sum(brightness[: cells.shape[1]].reshape(-1, FAR_NODES, FAR_NODES), axis=0)
-    return near + jnp.dot(brightness[cells.shape[1] :], jnp.asarray(weight, dtype))
+    seen = jnp.broadcast_arrays(x[_OUTER[:, 1], None, :], y[_OUTER[:, 0], :, None])
+    return jnp.stack(seen).reshape(2, -1)
 
 
-def _blur(image: Image) -> jax.Array:
-    """Covariance (2, 2) of the effective PSF, pixels^2, from its transfer at the lowest frequencies."""
-    ny, nx = image.fft_shape
-    kx, ky = 2 * np.pi / nx, 2 * np.pi / ny
-    transfer = jnp.asarray(image.transfer)
-    fall = -jnp.log(
-        jnp.abs(jnp.stack([transfer[0, 0, 1], transfer[0, 1, 0], transfer[0, 1, 1], transfer[0, -1, 1]]))
-    )
-    cross = (fall[2] - fall[3]) / (2 * kx * ky)
-    return jnp.stack([2 * fall[0] / kx**2, cross, cross, 2 * fall[1] / ky**2]).reshape(2, 2)
-
-
-def _near_nodes(image: Image, position, inside) -> tuple:
-    """Nodes (x, y) of both axes, and the matrices (size, nodes) that interpolate from them to the pixels."""
-    size = jnp.asarray(image.shape[::-1], position.dtype)
-    padded = jnp.asarray(image.fft_shape[::-1], position.dtype)
-    from_middle = jnp.abs(position - (size - 1) / 2)
-    to_copy = (padded - size / 2 - from_middle)[::-1]
-    to_source = jnp.max(from_middle - size / 2)
-    width = jnp.maximum(jnp.where(inside, to_copy, to_source), 1.0)
-    anchor = jnp.clip(position, -0.5, size - 0.5)
-    (x, to_columns), (y, to_rows) = (_sinh_nodes(anchor[i], width[i], image.shape[1 - i]) for i in (0, 1))
-    return (x, y), to_columns, to_rows
-
-
-def _sinh_nodes(anchor, width, size: int) -> tuple[jax.Array, jax.Array]:
-    """Nodes over pixels -0.5 to size - 0.5, crowded around `anchor`, and their matrix (size, nodes)."""
-    first, last = (jnp.arcsinh((end - anchor) / width) for end in (-0.5, size - 0.5))
-    unit = jnp.asarray(_chebyshev(NEAR_NODES)[0], anchor.dtype)
-    nodes = anchor + width * jnp.sinh(first + (unit + 1) * (last - first) / 2)
-    at = jnp.arcsinh((jnp.arange(size, dtype=anchor.dtype) - anchor) / width)
-    return nodes, _interpolation(2 * (at - first) / (last - first) - 1, NEAR_NODES, anchor.dtype)
-
-
-@cache
-def _far_nodes(
-    shape: tuple[int, int], fft_shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coarse nodes in the outer rings of cells (2, cells * nodes^2); places (2, n) and weights (n,) beyond them."""
-    unit = _chebyshev(FAR_NODES)[0]
-    steps = np.arange(-REACH, REACH + 1)
-    y, x = ((unit + 1) * n / 2 - 0.5 - p * steps[:, None] for n, p in zip(shape, fft_shape, strict=True))
-    grid = np.stack(np.broadcast_arrays(x[None, :, None, :], y[:, None, :, None]))
-    outer = np.maximum(abs(steps[:, None]), abs(steps)) > 1
-    return (grid[:, outer].reshape(2, -1), *_polar_nodes(fft_shape))
-
-
-def _polar_nodes(fft_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes (2, n) and weights (n,) for the integral of I beyond the outermost cells, divided by L^2.
+def _polar_places(padded) -> tuple[jax.Array, jax.Array]:
+    """Places (2, n) and weights (n,) for the integral of I beyond the outermost cells, divided by L^2.
 
     Midpoint in angle over half a turn, Gauss-Legendre in the log of the radius.
     """
-    py, px = fft_shape
     angle = np.pi * (np.arange(_ANGLES) + 0.5) / _ANGLES
-    reach = REACH + 0.5
-    edge = np.minimum(reach * px / np.abs(np.cos(angle)), reach * py / np.abs(np.sin(angle)))
-    roots, weights = np.polynomial.legendre.leggauss(_RADII)
-    radius = edge * np.exp(0.5 * _MAX_LOG_RADIUS * (roots + 1))[:, None]
-    weight = radius**2 * (0.5 * _MAX_LOG_RADIUS * weights)[:, None] * (2 * np.pi / _ANGLES) / (px * py)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)]).reshape(2, -1), weight.ravel()
+    directions = jnp.asarray(np.stack([np.cos(angle), np.sin(angle)]), padded.dtype)
+    edge = jnp.min((REACH + 0.5) * padded[:, None] / jnp.abs(directions), axis=0)
+    roots, weights = (jnp.asarray(a, padded.dtype) for a in np.polynomial.legendre.leggauss(_RADII))
+    radius = edge[None] * jnp.exp(0.5 * _MAX_LOG_RADIUS * (roots + 1))[:, None]
+    weight = radius**2 * (_MAX_LOG_RADIUS * weights * np.pi / _ANGLES)[:, None] / jnp.prod(padded)
+    return (radius[None] * directions[:, None]).reshape(2, -1), weight.ravel()
+
+
+def _far_to_near(far, grid: Grid, size) -> jax.Array:
+    """Values at the coarse nodes, at the nodes of a grid."""
+    rows, columns = (
+        _interpolation((2 * at + 1) / n - 1, FAR_NODES) for at, n in ((grid.y, size[1]), (grid.x, size[0]))
+    )
+    return _product(rows, far, columns)
+
+
+def _near_grid(frame, position, inside) -> Grid:
+    """The nodes over an image whose source, or whose source's nearest copy, lies at or around `position`."""
+    from_middle = jnp.abs(position - (frame.size - 1) / 2)
+    to_copy = (frame.padded - frame.size / 2 - from_middle)[::-1]
+    to_source = jnp.max(from_middle - frame.size / 2)
+    width = jnp.maximum(jnp.where(inside, to_copy, to_source), 1.0)
+    anchor = jnp.clip(position, -0.5, frame.size - 0.5)
+    first, last = _ends(anchor, width, frame.size)
+    unit = jnp.asarray(_chebyshev(NEAR_NODES)[0], position.dtype)
+    turned = first[:, None] + (unit[None] + 1) * (last - first)[:, None] / 2
+    x, y = anchor[:, None] + width[:, None] * jnp.sinh(turned)
+    return Grid(x, y, anchor, width)
+
+
+def _ends(anchor, width, size) -> tuple[jax.Array, jax.Array]:
+    """t at both edges of an axis of `size` pixels."""
+    return jnp.arcsinh((-0.5 - anchor) / width), jnp.arcsinh((size - 0.5 - anchor) / width)
+
+
+def _sinh_interpolation(anchor, width, size: int) -> jax.Array:
+    """Matrix (size, nodes) from the nodes of an axis to its pixels."""
+    first, last = _ends(anchor, width, size)
+    at = jnp.arcsinh((jnp.arange(size, dtype=anchor.dtype) - anchor) / width)
+    return _interpolation(2 * (at - first) / (last - first) - 1, NEAR_NODES)
 
 
 @cache
 def _chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Chebyshev nodes on (-1, 1) and the matrix from values there to coefficients."""
+    """Chebyshev nodes on (-1, 1) and their barycentric weights (Berrut & Trefethen 2004, SIAM Rev. 46, 501)."""
     theta = np.pi * (np.arange(count) + 0.5) / count
-    to_coefficients = 2 / count * np.cos(np.outer(np.arange(count), theta))
-    to_coefficients[0] /= 2
-    return np.cos(theta), to_coefficients
+    return np.cos(theta), (-1.0) ** np.arange(count) * np.sin(theta)
 
 
-def _interpolation(at, count: int, dtype) -> jax.Array:
+def _interpolation(at, count: int) -> jax.Array:
     """Matrix (places, nodes) from values at Chebyshev nodes to those at places `at` in [-1, 1]."""
-    angle = jnp.arccos(jnp.clip(at, -1, 1))
-    polynomials = jnp.cos(angle[:, None] * jnp.arange(count, dtype=dtype)[None])
-    return jnp.matmul(polynomials, jnp.asarray(_chebyshev(count)[1], dtype), precision="highest")
-
-
-def _to_unit(at, size: int) -> jax.Array:
-    """Pixels -0.5 to size - 0.5 as -1 to 1."""
-    return (2 * at + 1) / size - 1
+    nodes, weights = (jnp.asarray(a, at.dtype) for a in _chebyshev(count))
+    distance = at[:, None] - nodes[None]
+    met = distance == 0
+    terms = weights[None] / jnp.where(met, 1.0, distance)
+    between = terms / jnp.sum(terms, axis=1, keepdims=True)
+    return jnp.where(jnp.any(met, axis=1, keepdims=True), met.astype(at.dtype), between)
 
 
 def _product(rows, middle, columns) -> jax.Array:

@@ -4,69 +4,68 @@ The effective PSF contains the pixel, so the model's pixels are samples of `ligh
 known in closed form: `flux f(k) exp(-i k x0) OTF(k)`. Sums of components share one inverse transform. The inverse
 DFT returns the sum over a periodic lattice of such images; `lattice.py` removes all but the first.
 
-Derivatives are written so that both modes of differentiation cost a few passes over the modes: everything that sums
-over them is a matrix product with powers of kx and ky.
+Flux, place and shape enter by products of small matrices, one for each axis. Their derivatives then are such products
+too, in both modes of differentiation, where sums over all modes would cost several times as much.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image import Image
-from bayesjoint.light.point import PointSource
-from bayesjoint.light.sersic import Sersic
-from bayesjoint.light.sky import FlatSky
-from bayesjoint.render.lattice import lattice_correction
+from bayesjoint.light.sersic_table import look_up
+from bayesjoint.render.lattice import Grid, spread
+from bayesjoint.render.place import Place, Scene
 
 
-def render_pixels(image: Image, components: tuple) -> jax.Array:
-    """Model pixels (ny, nx) of one image, nJy, of components whose parameters are scalars."""
+def draw(image: Image, scene: Scene, grids: Sequence[Grid | None], tables: Sequence) -> jax.Array:
+    """Model pixels (ny, nx) of one image, nJy.
+
+    Parameters
+    ----------
+    image : Image
+    scene : Scene
+        The components on this image.
+    grids : sequence of Grid or None
+        The nodes of each source's smooth part.
+    tables : sequence of array or None
+        The radial transform of each source, from `light.sersic_table.radial_table`.
+    """
     ny, nx = image.shape
-    level, spectrum, smooth = jnp.zeros(()), None, None
-    for component in components:
-        if isinstance(component, FlatSky):
-            level = level + component.level * image.pixel_area
-            continue
-        position, jacobian = image.pixel_map.linearise(component.centre)
-        inside = _is_inside(position, image)
-        flux = jnp.where(inside, component.flux, 0.0)
-        term = _scaled(flux, _unit_spectrum(component, image, position, jacobian))
+    level, pixels, spectrum = scene.level, None, None
+    for source, grid, table in zip(scene.sources, grids, tables, strict=True):
+        term = _spectrum(source, table, image)
         spectrum = term if spectrum is None else spectrum + term
-        if isinstance(component, Sersic):
-            correction = lattice_correction(component, image, position, jacobian, inside)
-            smooth = correction if smooth is None else smooth + correction
-    pixels = level if smooth is None else level + smooth
+        if grid is not None:
+            smooth = spread(source.smooth + level, grid, image.shape)
+            pixels = smooth if pixels is None else pixels + smooth
+            level = jnp.zeros_like(level)
     if spectrum is not None:
-        pixels = pixels + jnp.fft.irfft2(spectrum, s=image.fft_shape)[:ny, :nx]
-    return jnp.broadcast_to(pixels, image.shape)
+        sharp = jnp.fft.irfft2(spectrum, s=image.fft_shape)[:ny, :nx]
+        pixels = sharp + (level if pixels is None else pixels)
+    return jnp.broadcast_to(level, image.shape) if pixels is None else pixels
 
 
-def _is_inside(position, image: Image) -> jax.Array:
-    """Whether the source's nearest periodic copy stays clear of the image: within half the padding of its edges."""
-    size, padded = np.array(image.shape[::-1]), np.array(image.fft_shape[::-1])
-    margin = (padded - size) / 2
-    return jnp.all((position > -margin) & (position < size - 1 + margin))
-
-
-def _unit_spectrum(component: Sersic | PointSource, image: Image, position, jacobian) -> jax.Array:
-    """Half-plane spectrum (ny, nx // 2 + 1) of the component at unit flux, folded orders summed."""
+def _spectrum(source: Place, table, image: Image) -> jax.Array:
+    """Half-plane spectrum (ny, nx // 2 + 1) of a source, folded orders summed."""
     kx, ky = _frequencies(image)
-    if isinstance(component, Sersic):
-        axes = jnp.matmul(component.axes, jacobian.T, precision="highest")
-        amplitude = component.radial_transform(_squared_frequency(axes, kx, ky))
-    else:
-        amplitude = jnp.ones((kx.shape[0], ky.shape[1], kx.shape[1]), kx.dtype)
-    shifted = _shift(amplitude, position, kx, ky, len(image.orders) == 1)
-    return jnp.sum(_scaled(image.transfer, shifted), axis=0)
+    is_real = not jnp.iscomplexobj(image.transfer)
+    amplitude = jnp.asarray(image.transfer) if is_real else jnp.ones(image.transfer.shape, kx.dtype)
+    if table is not None:
+        profile = look_up(_squared_frequency(source.metric, kx, ky), source.index, table)
+        amplitude = amplitude * profile if is_real else profile
+    cosine, sine = _turns(source, kx, ky, lone=len(image.orders) == 1)
+    orders = jax.lax.complex(amplitude * cosine, amplitude * sine)
+    orders = orders if is_real else image.transfer * orders
+    return orders[0] if len(image.orders) == 1 else jnp.sum(orders, axis=0)
 
 
 def _frequencies(image: Image) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies kx (orders, nx // 2 + 1) and ky (orders, ny) of the folded orders, radians per pixel.
-
-    They are numpy's, and so constants of the programs: `_shift` closes over them, which no traced array may suffer.
-    """
+    """Frequencies kx (orders, nx // 2 + 1) and ky (orders, ny) of the folded orders, radians per pixel."""
     ny, nx = image.fft_shape
     order_x, order_y = np.array(image.orders).T
     dtype = jnp.finfo(image.transfer.dtype).dtype
@@ -75,72 +74,24 @@ def _frequencies(image: Image) -> tuple[np.ndarray, np.ndarray]:
     return kx.astype(dtype), ky.astype(dtype)
 
 
-def _squared_frequency(axes, kx, ky) -> jax.Array:
-    """|A k|^2 over the modes, (orders, ny, nx): A (2, 2) has the half-light semi-axes in pixels as rows."""
-    metric = jnp.matmul(axes.T, axes, precision="highest")
+def _squared_frequency(metric, kx, ky) -> jax.Array:
+    """k^T metric k over the modes, (orders, ny, nx)."""
     zero = jnp.zeros_like(metric[0, 0])
     form = jnp.stack(
         [zero, zero, metric[0, 0], zero, 2 * metric[0, 1], zero, metric[1, 1], zero, zero]
     ).reshape(3, 3)
-    powers_x = jnp.stack([jnp.ones_like(kx), kx, kx**2], axis=1)
-    powers_y = jnp.stack([jnp.ones_like(ky), ky, ky**2], axis=2)
+    powers_x = np.stack([np.ones_like(kx), kx, kx**2], axis=1)
+    powers_y = np.stack([np.ones_like(ky), ky, ky**2], axis=2)
     return jnp.matmul(jnp.matmul(powers_y, form, precision="highest"), powers_x, precision="highest")
 
 
-def _shift(amplitude, position, kx, ky, lone: bool) -> jax.Array:
-    """amplitude exp(-i (kx x0 + ky y0)) over the modes (orders, ny, nx), its derivative by products with kx and ky.
+def _turns(source: Place, kx, ky, lone: bool) -> tuple[jax.Array, jax.Array]:
+    """Real and imaginary part of flux exp(-i (kx x0 + ky y0)), (orders, ny, nx), from one vector for each axis.
 
     A `lone` order stands for both +pi and -pi where the grid's size is even: there its phase is a cosine.
     """
-
-    @jax.custom_jvp
-    def shift(amplitude, position):
-        cosine, sine = _turns(position, kx, ky, lone)
-        return jax.lax.complex(amplitude * cosine, amplitude * sine)
-
-    @shift.defjvp
-    def shift_jvp(primals, tangents):
-        (amplitude, position), (d_amplitude, d_position) = primals, tangents
-        cosine, sine = _turns(position, kx, ky, lone)
-        real, imaginary = amplitude * cosine, amplitude * sine
-        slope_x, slope_y = (np.where(_is_highest(k), 0, k) if lone else k for k in (kx, ky))
-        rows = jnp.stack([jnp.ones_like(ky), slope_y], axis=2)
-        columns = jnp.stack([jnp.ones_like(kx), slope_x], axis=1)
-        zero = jnp.zeros_like(d_position[0])
-        form = jnp.stack([zero, d_position[0], d_position[1], zero]).reshape(2, 2)
-        angle = jnp.matmul(jnp.matmul(rows, form, precision="highest"), columns, precision="highest")
-        tangent = jax.lax.complex(d_amplitude * cosine + angle * imaginary, d_amplitude * sine - angle * real)
-        if lone:
-            tangent = _with_highest_slopes(tangent, amplitude, position, d_position, kx, ky)
-        return jax.lax.complex(real, imaginary), tangent
-
-    return shift(amplitude, position)
-
-
-def _is_highest(k) -> np.ndarray:
-    """Whether a frequency is the Nyquist frequency, +pi or -pi."""
-    return np.abs(k) > np.pi * (1 - 1e-6)
-
-
-def _with_highest_slopes(tangent, amplitude, position, d_position, kx, ky) -> jax.Array:
-    """Adds to a tangent what the cosines of the Nyquist frequencies change by: in the last column and a middle row."""
-    (x, y), (dx, dy) = position, d_position
-    if _is_highest(kx[0, -1]):
-        real, imaginary = _phase(ky, y, True)
-        change = amplitude[:, :, -1] * (-dx * np.pi * jnp.sin(np.pi * x))
-        tangent = tangent.at[:, :, -1].add(jax.lax.complex(change * real, change * imaginary))
-    middle = ky.shape[1] // 2
-    if _is_highest(ky[0, middle]):
-        real, imaginary = _phase(kx, x, True)
-        change = amplitude[:, middle] * (-dy * np.pi * jnp.sin(np.pi * y))
-        tangent = tangent.at[:, middle].add(jax.lax.complex(change * real, change * imaginary))
-    return tangent
-
-
-def _turns(position, kx, ky, lone: bool) -> tuple[jax.Array, jax.Array]:
-    """Real and imaginary part of exp(-i (kx x0 + ky y0)), (orders, ny, nx), as products of one vector for each axis."""
-    along, across = _phase(kx, position[0], lone), _phase(ky, position[1], lone)
-    columns = jnp.stack(along, axis=1)
+    along, across = _phase(kx, source.position[0], lone), _phase(ky, source.position[1], lone)
+    columns = source.flux * jnp.stack(along, axis=1)
     real, imaginary = across
     rows = jnp.stack([real, -imaginary], axis=2), jnp.stack([imaginary, real], axis=2)
     cosine, sine = (jnp.matmul(row, columns, precision="highest") for row in rows)
@@ -151,11 +102,5 @@ def _phase(k, x, lone: bool) -> tuple[jax.Array, jax.Array]:
     """Real and imaginary part of exp(-i k x) along one axis."""
     angle = k * x
     real, imaginary = jnp.cos(angle), -jnp.sin(angle)
-    return real, jnp.where(_is_highest(k), 0.0, imaginary) if lone else imaginary
-
-
-def _scaled(factor, spectrum) -> jax.Array:
-    """Product of a spectrum with real or complex factors."""
-    if jnp.iscomplexobj(factor):
-        return factor * spectrum
-    return jax.lax.complex(factor * spectrum.real, factor * spectrum.imag)
+    is_highest = np.abs(k) > np.pi * (1 - 1e-6)
+    return real, jnp.where(is_highest, 0.0, imaginary) if lone else imaginary

@@ -147,8 +147,9 @@ def images():
 def on_all(images, *parts):
     """Rendered stacks, sorted back to images, each cut to its own shape."""
     found = {}
-    for members, light in zip(images.members, light_on_stacks(images, *parts), strict=True):
-        for i, model in zip(members, draw_stack(light), strict=True):
+    drawn = draw_stack(light_on_stacks(images, *parts))
+    for members, models in zip(images.members, drawn, strict=True):
+        for i, model in zip(members, models, strict=True):
             ny, nx = images[i].shape
             found[i] = model[:ny, :nx]
     return [found[i] for i in range(len(images))]
