@@ -157,6 +157,7 @@ def test_closed_form_maximum_and_covariance():
 
 def test_a_second_galaxy_compiles_nothing(scene, cuspy, compilations):
     truth = scene.truth | {"n": 2.0, "pa": 80.0}
+    bj.fit_map(PROGRAM, cuspy[0])
     images = scene.simulate(seed=9, fwhm=2.1, **truth)
     jax.block_until_ready(jax.device_put((images,)))
     compilations.clear()
