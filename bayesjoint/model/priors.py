@@ -37,7 +37,8 @@ def sample_structure(
 
     Sites: `<name>_east`, `<name>_north` (Normal about the position measured on the images, as wide as the galaxy and
     the seeing), `<name>_ellipticity` (Normal, sd 0.6 in each component of eta = -ln q; q and PA are deterministic),
-    `<name>_n` (log-normal about 1.7, cut to 0.3 to 8), `<name>_Re` (log-normal, a factor e about the measured size).
+    `<name>_n` (log-normal about 1.7, cut to 0.3 to 8), `<name>_Re_circular` (Re sqrt(q): log-normal, a factor e about the
+    measured size; Re is deterministic).
 
     Parameters
     ----------
@@ -61,14 +62,11 @@ def sample_structure(
     """
     _check_known(given, STRUCTURE, "sample_structure")
     _check_known(per_band, ("n", "Re", "ellipticity", "centre"), "sample_structure(per_band=...)")
-    start = images.start
     structure: dict[str, Any] = {"name": name}
     structure["centre"] = _sample_centre(name, images, "centre" in per_band, given.get("centre"))
     structure |= _sample_shape(name, images, "ellipticity" in per_band, given)
-    Re_prior = dist.LogNormal(jnp.log(start.effective_radius), 1.0)
-    for parameter, prior in (("n", sersic_index_prior()), ("Re", Re_prior)):
-        prior = given.get(parameter, prior)
-        structure[parameter] = _sample(f"{name}_{parameter}", prior, images, parameter in per_band)
+    structure["n"] = _sample(f"{name}_n", given.get("n", sersic_index_prior()), images, "n" in per_band)
+    structure["Re"] = _sample_size(name, images, per_band, given.get("Re"), structure["q"])
     return structure
 
 
@@ -127,6 +125,23 @@ def _sample_shape(name: str, images: ImageSet, per_band: bool, given: dict) -> d
     q = given.get("q", dist.Uniform(0.05, 1.0))
     pa = given.get("pa", dist.Normal(90.0, 90.0))
     return {"q": _sample(f"{name}_q", q, images, per_band), "pa": _sample(f"{name}_pa", pa, images, per_band)}
+
+
+def _sample_size(name: str, images: ImageSet, per_band: Collection[str], given, q):
+    """Re, by default from the circularised radius Re sqrt(q).
+
+    At fixed Re sqrt(q) an ellipticity shears the light, smoothly through round; at fixed Re it would shrink it too, which
+    gives the posterior a cone at q = 1.
+    """
+    if given is not None:
+        return _sample(f"{name}_Re", given, images, "Re" in per_band)
+    log_size = jnp.log(images.start.effective_radius)
+    if "ellipticity" in per_band and "Re" not in per_band:
+        return _sample(f"{name}_Re", dist.LogNormal(log_size, 1.0), images, False)
+    half_eta = 0.5 * jnp.sqrt(jnp.sum(images.start.ellipticity**2))
+    prior = dist.LogNormal(log_size - half_eta, 1.0)
+    circular = _sample(f"{name}_Re_circular", prior, images, "Re" in per_band)
+    return numpyro.deterministic(f"{name}_Re", circular / jnp.sqrt(q))
 
 
 def _sample(site: str, prior, images: ImageSet, per_band: bool, start=None):

@@ -23,7 +23,7 @@ def start_at(truth, **changed):
         "galaxy_north": s["centre"][1],
         "galaxy_ellipticity": np.array([eta * np.cos(twice), eta * np.sin(twice)]),
         "galaxy_n": s["n"],
-        "galaxy_Re": s["Re"],
+        "galaxy_Re_circular": s["Re"] * np.sqrt(s["q"]),
     }
 
 

@@ -30,8 +30,8 @@ def latents(trace):
 
 def test_structure_is_sampled_once(mixed):
     trace = trace_of(bj.sample_structure, "galaxy", mixed)
-    assert latents(trace) == {f"galaxy_{part}" for part in ("east", "north", "ellipticity", "n", "Re")}
-    assert {trace[f"galaxy_{part}"]["type"] for part in ("q", "pa")} == {"deterministic"}
+    assert latents(trace) == {f"galaxy_{part}" for part in ("east", "north", "ellipticity", "n", "Re_circular")}
+    assert {trace[f"galaxy_{part}"]["type"] for part in ("q", "pa", "Re")} == {"deterministic"}
     assert all(trace[name]["value"].ndim == (name == "galaxy_ellipticity") for name in latents(trace))
     structure = values_of(bj.sample_structure, "galaxy", mixed)
     assert set(structure) == {"name", "centre", "q", "pa", "n", "Re"} and structure["name"] == "galaxy"
@@ -44,10 +44,17 @@ def test_priors_lean_on_what_the_images_show(mixed):
     for part, value in zip(("east", "north"), start.position, strict=True):
         assert float(trace[f"galaxy_{part}"]["fn"].mean) == pytest.approx(value)
         assert float(trace[f"galaxy_{part}"]["fn"].variance) == pytest.approx(width**2)
-    Re = trace["galaxy_Re"]["fn"]
-    assert float(Re.log_prob(2.0)) == pytest.approx(
-        stats.lognorm(1.0, scale=start.effective_radius).logpdf(2.0)
-    )
+    size = start.effective_radius * np.exp(-0.5 * np.hypot(*start.ellipticity))
+    prior = trace["galaxy_Re_circular"]["fn"]
+    assert float(prior.log_prob(2.0)) == pytest.approx(stats.lognorm(1.0, scale=size).logpdf(2.0))
+
+
+def test_size_is_circularised_unless_it_cannot_be_shared(mixed):
+    trace = trace_of(bj.sample_structure, "galaxy", mixed)
+    Re, q = (float(trace[f"galaxy_{part}"]["value"]) for part in ("Re", "q"))
+    assert Re * np.sqrt(q) == pytest.approx(float(trace["galaxy_Re_circular"]["value"]))
+    turned = trace_of(bj.sample_structure, "galaxy", mixed, per_band=["ellipticity"])
+    assert turned["galaxy_Re"]["type"] == "sample" and "galaxy_Re_circular" not in turned
 
 
 def test_index_prior_integrates_to_one_between_its_ends():
@@ -95,7 +102,7 @@ def test_centre_prior_given(mixed):
     ("part", "site", "shape"),
     [
         ("n", "galaxy_n", (2,)),
-        ("Re", "galaxy_Re", (2,)),
+        ("Re", "galaxy_Re_circular", (2,)),
         ("ellipticity", "galaxy_ellipticity", (2, 2)),
         ("centre", "galaxy_east", (2,)),
     ],
