@@ -107,7 +107,7 @@ def _image_options() -> Parser:
     return options
 
 
-def _sampling_options(draws: int = 500, warmup: int = 150) -> Parser:
+def _sampling_options(draws: int = 300, warmup: int = 75) -> Parser:
     options = Parser(add_help=False)
     group = options.add_argument_group("sampling")
     for name, default, least, help_text in (

@@ -23,7 +23,16 @@ AB_ZEROPOINT_NJY = 31.4
 _PAD_STEP = 16
 _MAX_PAD = 64
 
-_ARRAYS = ("data", "invvar", "transfer", "psf_covariance", "pixel_map", "pixel_area", "log_normaliser", "time")
+_ARRAYS = (
+    "data",
+    "invvar",
+    "transfer",
+    "psf_covariance",
+    "pixel_map",
+    "pixel_area",
+    "log_normaliser",
+    "time",
+)
 _STATIC = ("name", "band", "shape", "fft_shape", "orders")
 
 

@@ -51,9 +51,7 @@ def render(image: Image, *components: Any) -> jax.Array:
     return _render_compiled(light_on_image(image, *components))[0][0]
 
 
-@partial(
-    jax.tree_util.register_dataclass, data_fields=["stacks", "leaves"], meta_fields=["treedef", "axes"]
-)
+@partial(jax.tree_util.register_dataclass, data_fields=["stacks", "leaves"], meta_fields=["treedef", "axes"])
 @dataclass(frozen=True, eq=False)
 class Light:
     """Components with their parameters spread over the images of all stacks, not yet rendered.

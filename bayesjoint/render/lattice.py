@@ -29,7 +29,12 @@ _RADII = 24
 _MAX_LOG_RADIUS = 7.0
 _NEAR = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)])
 _OUTER = np.array(
-    [(i, j) for i in range(2 * REACH + 1) for j in range(2 * REACH + 1) if max(abs(i - REACH), abs(j - REACH)) > 1]
+    [
+        (i, j)
+        for i in range(2 * REACH + 1)
+        for j in range(2 * REACH + 1)
+        if max(abs(i - REACH), abs(j - REACH)) > 1
+    ]
 )
 
 
@@ -65,7 +70,9 @@ def smooth_part(source: Sersic, frame, position, axes, inside) -> tuple[jax.Arra
     near, cells = _near_places(grid, frame, inside), _far_places(frame)
     beyond, weight = _polar_places(frame.padded)
     still = jnp.concatenate([jnp.ones(near.shape[1] + cells.shape[1]), jnp.zeros(weight.size)])
-    offsets = jnp.concatenate([near, cells, beyond], axis=1) - position[:, None] * still.astype(near.dtype)[None]
+    offsets = (
+        jnp.concatenate([near, cells, beyond], axis=1) - position[:, None] * still.astype(near.dtype)[None]
+    )
     to_unit = _adjugate(axes.T) / (axes[0, 0] * axes[1, 1] - axes[0, 1] * axes[1, 0])
     blur = jnp.matmul(
         jnp.matmul(to_unit, frame.psf_covariance, precision="highest"), to_unit.T, precision="highest"

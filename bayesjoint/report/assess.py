@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bayesjoint.infer.goodness import Goodness, judge_fit, judge_images
-from bayesjoint.infer.verdict import Finding, Verdict, judge_convergence, judge_edges, judge_sampler
+from bayesjoint.infer.mixing import judge_convergence, judge_edges, judge_sampler
+from bayesjoint.infer.verdict import Finding, Verdict
 from bayesjoint.report.quantities import Quantity
 
 
@@ -29,7 +30,7 @@ def assess(
     diagnose : callable
         Gives (r_hat, ess_bulk, ess_tail) of draws (chains, draws).
     stats : dict of array (chains, draws)
-        Of the sampler: diverging, energy, n_steps.
+        Of the sampler: diverging, energy.
     measured : sequence of Goodness
         Of each image; may be empty.
     fit : dict, optional
@@ -40,7 +41,7 @@ def assess(
     scalars = [q for q in found if q.parameter != "mag"]
     findings = _mixing(scalars, diagnose)
     diverging = stats.get("diverging", np.zeros(scalars[0].draws.shape if scalars else (1, 1), dtype=bool))
-    findings += judge_sampler(diverging, stats.get("energy"), stats.get("n_steps"), interrupted=interrupted)
+    findings += judge_sampler(diverging, stats.get("energy"), interrupted=interrupted)
     indices, ratios = (
         {q.label: q.draws for q in scalars if q.source and q.parameter == name} for name in ("n", "q")
     )

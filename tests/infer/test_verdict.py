@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 
 from bayesjoint.infer.goodness import goodness, judge_fit, judge_images, lag_one_correlation
-from bayesjoint.infer.verdict import (
-    Finding,
-    Verdict,
-    bfmi,
-    judge_convergence,
-    judge_edges,
-    judge_sampler,
-)
+from bayesjoint.infer.mixing import bfmi, judge_convergence, judge_edges, judge_sampler, r_hat_limit
+from bayesjoint.infer.verdict import Finding, Verdict
 
 RNG = np.random.default_rng(7)
 
@@ -32,6 +26,17 @@ def converge(r_hat=1.001, bulk=2000.0, tail=1500.0, chains=4):
 
 def test_good_chains():
     assert severities(converge()) == ["ok"] * 3
+
+
+def test_r_hat_limit_is_what_chance_allows():
+    """Independent draws in agreeing chains pass it 999 times of 1000, and by no wide margin."""
+    rng, chains, draws = np.random.default_rng(4), 4, 100
+    halves = rng.normal(size=(20000, 2 * chains, draws // 2))
+    within, between = halves.var(axis=2, ddof=1).mean(axis=1), halves.mean(axis=2).var(axis=1, ddof=1)
+    r_hat = np.sqrt((draws // 2 - 1) / (draws // 2) + between / within)
+    limit = r_hat_limit(chains * draws, chains)
+    assert 1e-5 < np.mean(r_hat >= limit) < 2e-3
+    assert r_hat_limit(1e6, 4) == 1.01 and r_hat_limit(10.0, 4) == 1.05
 
 
 @pytest.mark.parametrize(("r_hat", "severity"), [(1.009, "ok"), (1.02, "warning"), (1.2, "fail")])
@@ -78,12 +83,6 @@ def test_bfmi():
     assert severities(judge_sampler(quiet, independent)) == ["ok", "ok"]
     assert severities(judge_sampler(quiet, slow)) == ["ok", "warning"]
     assert judge_sampler(quiet, np.ones((2, 20_000)))[1].severity == "note"
-
-
-def test_tree_depth():
-    quiet = np.zeros((2, 100), bool)
-    assert judge_sampler(quiet, n_steps=np.full((2, 100), 7))[1].severity == "ok"
-    assert judge_sampler(quiet, n_steps=np.full((2, 100), 255))[1].severity == "warning"
 
 
 def test_interruption_is_noted():

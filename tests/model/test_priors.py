@@ -30,7 +30,9 @@ def latents(trace):
 
 def test_structure_is_sampled_once(mixed):
     trace = trace_of(bj.sample_structure, "galaxy", mixed)
-    assert latents(trace) == {f"galaxy_{part}" for part in ("east", "north", "ellipticity", "n", "Re_circular")}
+    assert latents(trace) == {
+        f"galaxy_{part}" for part in ("east", "north", "ellipticity", "n", "Re_circular")
+    }
     assert {trace[f"galaxy_{part}"]["type"] for part in ("q", "pa", "Re")} == {"deterministic"}
     assert all(trace[name]["value"].ndim == (name == "galaxy_ellipticity") for name in latents(trace))
     structure = values_of(bj.sample_structure, "galaxy", mixed)

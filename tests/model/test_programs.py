@@ -92,7 +92,9 @@ def test_relations_of_the_sites(mixed):
     ]
     for site in pixels:
         through = {"galaxy_q", "galaxy_pa", "galaxy_Re"}  # deterministic: what the latents make
-        assert BASE - {"galaxy_ellipticity", "galaxy_Re_circular"} | through | {"sky"} <= set(relations["sample_sample"][site])
+        assert BASE - {"galaxy_ellipticity", "galaxy_Re_circular"} | through | {"sky"} <= set(
+            relations["sample_sample"][site]
+        )
 
 
 @pytest.mark.skipif(
