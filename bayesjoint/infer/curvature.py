@@ -49,14 +49,18 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
     program to compile.
     """
 
-    def prior_and_parameters(z):
-        log_prior, lights, trace = prior_and_light(program, layout, z, args)
-        return log_prior, [light.parameters() for _, light in lights], lights, trace
+    log_prior, lights, trace = prior_and_light(program, layout, z, args)
 
-    log_prior, _, lights, trace = prior_and_parameters(z)
-    by_z = jax.jacfwd(lambda z: prior_and_parameters(z)[1])(z)
+    def prior_and_parameters(z):
+        log_prior, lights, _ = prior_and_light(program, layout, z, args)
+        return log_prior, [light.parameters() for _, light in lights]
+
+    def slopes(z):
+        gradient, by_z = jax.jacfwd(prior_and_parameters)(z)
+        return gradient, (gradient, by_z)
+
+    prior_hessian, (gradient, by_z) = jax.jacfwd(slopes, has_aux=True)(z)
     total, means = log_prior, {}
-    gradient = jax.grad(lambda z: prior_and_parameters(z)[0])(z)
     curvature = jnp.zeros((layout.size, layout.size), z.dtype)
     for (sites, light), jacobian in zip(lights, by_z, strict=True):
         value, slope, square, pixels = _light_terms(light, [trace[site] for site in sites])
@@ -70,8 +74,7 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
             a + b for a, b in zip((total, gradient, curvature), own[:3], strict=True)
         )
         means |= own[3]
-    prior_curvature = -jax.jacfwd(jax.grad(lambda z: prior_and_parameters(z)[0]))(z)
-    return Quadratic(total, gradient, curvature, prior_curvature, means)
+    return Quadratic(total, gradient, curvature, -prior_hessian, means)
 
 
 def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array, jax.Array, list[jax.Array]]:
@@ -81,8 +84,7 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         """Where the sources are on one image, and how that moves with each of its parameters."""
         basis = jnp.eye(parameters.size, dtype=parameters.dtype)
         moved = partial(jax.jvp, lambda t: place(frame, light.components(t)), (parameters,), has_aux=True)
-        scene, _, grids = moved((basis[0],))
-        return scene, jax.vmap(lambda direction: moved((direction,))[1])(basis), grids
+        return jax.vmap(lambda direction: moved((direction,)), out_axes=(None, 0, None))(basis)
 
     placed = jax.vmap(place_one)(frames_of(light.stacks), light.parameters())
     own, shared = light.radial_tables()
@@ -93,8 +95,9 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         def pixels(scene):
             return draw(image, scene, grids, either(own, shared))
 
-        columns = jax.vmap(lambda move: jax.jvp(pixels, (scene,), (move,))[1])(moves)
-        noise = GaussianPixels(pixels(scene), image.invvar, image.log_normaliser)
+        along = jax.vmap(lambda move: jax.jvp(pixels, (scene,), (move,)), out_axes=(None, 0))
+        model, columns = along(moves)
+        noise = GaussianPixels(model, image.invvar, image.log_normaliser)
         columns = columns.reshape(columns.shape[0], -1)
         weighted = columns * image.invvar.ravel()
         residual = (image.data - noise.loc).ravel()

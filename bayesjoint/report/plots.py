@@ -215,8 +215,12 @@ def plot_trace(
     chosen = select(found, parameters, sky=True)
     several = len({q.source for q in chosen if q.source}) > 1
     with paper_style():
-        fig = Figure(figsize=(PAGE_WIDTH, 0.45 + 0.75 * len(chosen)), layout="constrained")
+        height = 0.65 + 0.75 * len(chosen)
+        fig = Figure(figsize=(PAGE_WIDTH, height))
         axes = fig.subplots(len(chosen), 2, squeeze=False, sharey="row", width_ratios=(4, 1))
+        # placed by hand: a layout engine would take longer than all of the drawing
+        edges = {"left": 0.11, "right": 0.99, "top": 1 - 0.2 / height, "bottom": 0.4 / height}
+        fig.subplots_adjust(**edges, wspace=0.02, hspace=0.35)
         for row, q in zip(axes, chosen, strict=True):
             _trace_row(row, q, truth_of(q, truths))
             row[0].set_ylabel(axis_label(q, several, "\n"), fontsize=7)
