@@ -6,7 +6,7 @@ from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf import PSF, gaussian_psf, moffat_psf
-from bayesjoint.infer.lm import MapFit, fit_map
+from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic

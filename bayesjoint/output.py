@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayesjoint.infer.lm import MapFit
+    from bayesjoint.infer.fit import MapFit
     from bayesjoint.report.posterior import Posterior
 
 RESULT_MARK = "fit.json"

@@ -4,10 +4,10 @@ Plates, a hierarchical prior (n of each band scatters about a common mean), a de
 (the position angle) and a tie (Re is a power law of wavelength, as in MegaMorph's fits). Magnitudes are sampled here,
 so fluxes are positive: right for a bright galaxy, wrong for a band that may not detect it.
 
-    python examples/handwritten.py DATA_DIR --out handwritten
+    python examples/handwritten.py DATA_DIR handwritten
 """
 
-import argparse
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -43,29 +43,22 @@ def galaxy(images, wavelength):
     bj.observe(images, bj.Sersic(**shape, Ie=Ie, name="galaxy"), bj.FlatSky(sky))
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path, metavar="DATA_DIR", help="folder that holds j0056m0021/")
-    parser.add_argument("--out", type=Path, default=Path("."), help="folder for what is written")
-    parser.add_argument("--draws", type=int, default=500, help="draws of each of the four chains")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-
+def main(data, out=".", draws=300):
+    data, out = Path(data), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
     numpyro.enable_x64()
-    images = bj.read_images(*(options.data / "j0056m0021" / f"{band}.fits" for band in WAVELENGTH))
+    images = bj.read_images(*(data / "j0056m0021" / f"{band}.fits" for band in WAVELENGTH))
     wavelength = jnp.array(list(WAVELENGTH.values()))
     fit = bj.fit_map(galaxy, images, wavelength)
-    posterior = bj.sample(galaxy, images, wavelength, init=fit, draws=options.draws)
+    posterior = bj.sample(galaxy, images, wavelength, init=fit, draws=int(draws))
 
     print(fit, posterior.verdict, sep="\n")
     for site in ("g_minus_r", "slope", "ln_n_scatter"):
         draws = posterior.values(site)
         print(f"{site} = {draws.mean():.4f} ± {draws.std():.4f}")
-    posterior.summary().write(options.out / "summary.ecsv", overwrite=True)
-    posterior.plot_images().savefig(options.out / "images.png", dpi=120)
+    posterior.summary().write(out / "summary.ecsv", overwrite=True)
+    posterior.plot_images().savefig(out / "images.png", dpi=120)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -3,10 +3,10 @@
 Centre and ellipticity are shared by all bands. Prints Re and n with 68 % intervals, and draws them against
 wavelength: Re falls and n rises towards the red, as the older stars are the more concentrated.
 
-    python examples/structure_with_wavelength.py DATA_DIR --out structure
+    python examples/structure_with_wavelength.py DATA_DIR structure
 """
 
-import argparse
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -45,24 +45,17 @@ def draw_structure(posterior, path):
     figure.savefig(path, dpi=150)
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path, metavar="DATA_DIR", help="folder that holds j0056m0021/")
-    parser.add_argument("--out", type=Path, default=Path("."), help="folder for what is written")
-    parser.add_argument("--draws", type=int, default=500, help="draws of each of the four chains")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-
+def main(data, out=".", draws=300):
+    data, out = Path(data), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
     numpyro.enable_x64()
-    images = bj.read_images(*(options.data / "j0056m0021" / f"{band}.fits" for band in WAVELENGTH))
+    images = bj.read_images(*(data / "j0056m0021" / f"{band}.fits" for band in WAVELENGTH))
     fit = bj.fit_map(galaxy, images)
-    posterior = bj.sample(galaxy, images, init=fit, draws=options.draws)
+    posterior = bj.sample(galaxy, images, init=fit, draws=int(draws))
     print(fit, posterior.verdict, sep="\n")
-    draw_structure(posterior, options.out / "structure.png")
-    posterior.summary().write(options.out / "summary.ecsv", overwrite=True)
+    draw_structure(posterior, out / "structure.png")
+    posterior.summary().write(out / "summary.ecsv", overwrite=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

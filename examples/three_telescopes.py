@@ -2,10 +2,10 @@
 
 The structure is sampled once and shared, the brightness once in each band. Writes the posterior, tables and figures.
 
-    python examples/three_telescopes.py DATA_DIR --out three_telescopes
+    python examples/three_telescopes.py DATA_DIR three_telescopes
 """
 
-import argparse
+import sys
 from pathlib import Path
 
 import numpyro
@@ -20,29 +20,22 @@ def galaxy(images):
     bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.FlatSky(sky))
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path, metavar="DATA_DIR", help="folder that holds j0056m0021/")
-    parser.add_argument("--out", type=Path, default=Path("."), help="folder for what is written")
-    parser.add_argument("--draws", type=int, default=500, help="draws of each of the four chains")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-
+def main(data, out=".", draws=300):
+    data, out = Path(data), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
     numpyro.enable_x64()
-    images = bj.read_images(*(options.data / "j0056m0021" / f"{band}.fits" for band in ("NUV", "r", "Ks")))
+    images = bj.read_images(*(data / "j0056m0021" / f"{band}.fits" for band in ("NUV", "r", "Ks")))
     fit = bj.fit_map(galaxy, images)
-    posterior = bj.sample(galaxy, images, init=fit, draws=options.draws)
+    posterior = bj.sample(galaxy, images, init=fit, draws=int(draws))
 
     NUV, r, Ks = images.bands
     print(fit, posterior, posterior.verdict, sep="\n")
     print(posterior.colour(NUV, r), posterior.colour(r, Ks), sep="\n")
-    posterior.save(options.out / "galaxy.nc")
-    posterior.summary().write(options.out / "summary.ecsv", overwrite=True)
+    posterior.save(out / "galaxy.nc")
+    posterior.summary().write(out / "summary.ecsv", overwrite=True)
     for name, draw in (("images", posterior.plot_images), ("corner", posterior.plot_corner)):
-        draw().savefig(options.out / f"{name}.png", dpi=120)
+        draw().savefig(out / f"{name}.png", dpi=120)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

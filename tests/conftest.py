@@ -1,7 +1,9 @@
 """What all tests share: float64, strict JAX promotion, builders, and where the observed data are."""
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import jax
@@ -12,7 +14,22 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from helpers import scenes
 
+from bayesjoint.compilation import enable_compilation_cache
+
 numpyro.enable_x64()
+IS_FIRST = "BAYESJOINT_TESTS_COMPILED" not in os.environ
+COMPILED = os.environ.setdefault("BAYESJOINT_TESTS_COMPILED", tempfile.mkdtemp(prefix="bayesjoint-compiled-"))
+
+
+def pytest_configure():
+    """Workers, and the commands that tests start, share what they compile."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
+    enable_compilation_cache()
+
+
+def pytest_unconfigure():
+    if IS_FIRST:
+        shutil.rmtree(COMPILED, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

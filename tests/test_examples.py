@@ -26,9 +26,9 @@ def runs(observed, tmp_path_factory):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
 
     def run(name, out):
-        command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), str(observed), "--out", str(out)]
+        command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), str(observed), str(out)]
         options = {"env": environment, "capture_output": True, "text": True, "timeout": 900}
-        return subprocess.run([*command, "--draws", "25"], **options), out
+        return subprocess.run([*command, "25"], **options), out
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield {name: pool.submit(run, name, tmp_path_factory.mktemp(name)) for name in PROMISED}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from bayesjoint.infer.verdict import Finding, Severity, counted, named
 
@@ -51,7 +51,7 @@ def r_hat_limit(ess: float, chains: int) -> float:
     halves = 2 * chains
     if not np.isfinite(ess) or ess <= 0:
         return R_HAT_LIMIT
-    by_chance = halves / ess * chi2.ppf(0.999, halves - 1) / (halves - 1)
+    by_chance = halves / ess * chdtri(halves - 1, 0.001) / (halves - 1)
     return float(np.clip(np.sqrt(1 + by_chance), R_HAT_LIMIT, R_HAT_FAILURE))
 
 

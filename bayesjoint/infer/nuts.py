@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.draws import Draws
-from bayesjoint.infer.lm import MapFit
+from bayesjoint.infer.fit import MapFit
 from bayesjoint.infer.space import Layout, Program, constrained_values, latent_plates, log_posterior
 
 CHUNK = 25

@@ -195,10 +195,13 @@ def _score_and_weight(fn: dist.Distribution, value, mean) -> tuple | None:
         return None
     mean = fn.loc if mean is None else mean
     residual = value - mean
+    if isinstance(fn, GaussianPixels):
+        return mean, fn.invvar * residual, fn.invvar
+    weight = 1 / jnp.asarray(fn.scale) ** 2
     if isinstance(fn, dist.StudentT):
-        weight = (fn.df + 1) / (fn.df + 3) / fn.scale**2
-        return mean, (fn.df + 1) * residual / (fn.df * fn.scale**2 + residual**2), weight
-    weight = fn.invvar if isinstance(fn, GaussianPixels) else 1 / fn.scale**2
+        df = jnp.asarray(fn.df)
+        score = (df + 1) * residual / (df / weight + residual**2)
+        return mean, score, (df + 1) / (df + 3) * weight
     return mean, weight * residual, weight
 
 
@@ -247,6 +250,6 @@ def _median(fn: dist.Distribution, shape: tuple[int, ...]) -> jax.Array:
         return jnp.broadcast_to(base.icdf(0.5), shape)
     except (NotImplementedError, AttributeError):
         transform = biject_to(fn.support)
-        draws = fn.sample(jax.random.PRNGKey(0), (25,))
+        draws = jnp.asarray(fn.sample(jax.random.PRNGKey(0), (25,)))
         extra = draws.shape[1:]
         return jnp.broadcast_to(transform(jnp.median(transform.inv(draws), axis=0)), extra or shape)

@@ -51,10 +51,8 @@ def sersic_hankel_slope(kappa: ArrayLike, n: float) -> Array:
 
     Parameters
     ----------
-    kappa : array_like, any shape
-        Angular wave number times effective radius, k Re (dimensionless), 0 to 2^13.
-    n : float
-        Sersic index, 0.3 to 10.
+    kappa, n
+        As in `sersic_hankel`.
 
     Returns
     -------

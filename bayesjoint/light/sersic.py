@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from bayesjoint.light.geometry import as_centre, ellipse_coordinates, semi_axes
 from bayesjoint.light.pytree import parameters_are
@@ -124,9 +125,7 @@ def check_range(owner: str, name: str, value, low: float, high: float, open_belo
     """Raise ValueError when a concrete number lies outside [low, high], or (low, high] if `open_below`."""
     if isinstance(value, str):
         raise TypeError(f"{owner}: {name} must be a number, got {value!r}")
-    if not isinstance(value, int | float | np.ndarray | np.number | jax.Array) or isinstance(
-        value, jax.core.Tracer
-    ):
+    if not isinstance(value, int | float | np.ndarray | np.number | jax.Array) or isinstance(value, Tracer):
         return
     below = np.asarray(value) <= low if open_below else np.asarray(value) < low
     if np.any(below | (np.asarray(value) > high) | ~np.isfinite(value)):

@@ -48,7 +48,7 @@ class GaussianPixels(dist.Distribution):
         "invvar": constraints.independent(constraints.nonnegative, 2),
         "log_normaliser": constraints.real,
     }
-    support = constraints.independent(constraints.real, 2)
+    support: Any = constraints.independent(constraints.real, 2)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(self, loc, invvar, log_normaliser, *, validate_args=None):
         self.loc, self.invvar, self.log_normaliser = loc, invvar, log_normaliser
@@ -59,14 +59,14 @@ class GaussianPixels(dist.Distribution):
         """Model pixels."""
         return self.loc
 
-    def sample(self, key, sample_shape=()):
+    def sample(self, key: Any, sample_shape=()):
         """Simulated pixels; those without weight are noiseless."""
         noise = jax.random.normal(key, (*sample_shape, *self.batch_shape, *self.event_shape))
         weighted = self.invvar > 0
         sigma = jnp.where(weighted, 1 / jnp.sqrt(jnp.where(weighted, self.invvar, 1.0)), 0.0)
         return self.loc + sigma * noise
 
-    def log_prob(self, value):
+    def log_prob(self, value, intermediates=None):
         """Log density (...) of images (..., ny, nx)."""
         squares = self.invvar * (value - self.loc) ** 2
         # rows by a matrix-vector product, far quicker than a reduction

@@ -98,9 +98,9 @@ def sample_sky(images: ImageSet, prior: dist.Distribution | None = None):
     The default prior is Normal about the background measured on each image, one pixel's noise wide.
     """
     start = images.start
-    prior = dist.Normal(start.sky, start.sky_scatter + start.sky_error) if prior is None else prior
+    measured = dist.Normal(start.sky, start.sky_scatter + start.sky_error)
     with numpyro.plate("image", len(images)):
-        return numpyro.sample("sky", prior)
+        return numpyro.sample("sky", measured if prior is None else prior)
 
 
 def _sample_centre(name: str, images: ImageSet, per_band: bool, given):

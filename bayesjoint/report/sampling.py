@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.curvature import quadratic
-from bayesjoint.infer.lm import MapFit, fit_map
+from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.nuts import TARGET_ACCEPT, TREE_DEPTH, run_nuts
 from bayesjoint.infer.pixels import pixel_fits
 from bayesjoint.infer.space import Program

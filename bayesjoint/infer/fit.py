@@ -1,0 +1,240 @@
+"""Maximum a posteriori of a program: its start, its ascent, and what a fit says of itself."""
+
+from __future__ import annotations
+
+import html
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesjoint.infer.curvature import values_and_errors
+from bayesjoint.infer.goodness import judge_fit, judge_images
+from bayesjoint.infer.lm import Climb, climb, covariance_of
+from bayesjoint.infer.pixels import PixelFit, pixel_fits
+from bayesjoint.infer.space import Layout, Program, find_latents, start_vector
+from bayesjoint.infer.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class MapFit:
+    """A maximum a posteriori: values, covariance, how well it fits, and whether to trust it.
+
+    Attributes
+    ----------
+    values, errors : dict
+        Constrained latents and deterministics at the maximum, and their standard errors from the covariance.
+    unconstrained : array (P,)
+        The maximum in the program's unconstrained space; `labels` names its elements.
+    covariance : array (P, P)
+        Inverse curvature there.
+    chi2, pixels : array (n_images,)
+        Of every image, in the set's order.
+    log_posterior : float
+    iterations : int
+    converged : bool
+    reason : str
+        Why the iterations stopped.
+    advice : tuple of str
+        What to do about it when something looks wrong.
+    seconds : float
+    """
+
+    values: dict[str, np.ndarray]
+    errors: dict[str, np.ndarray]
+    unconstrained: np.ndarray
+    covariance: np.ndarray
+    layout: Layout
+    images: tuple[PixelFit, ...]
+    log_posterior: float
+    iterations: int
+    converged: bool
+    reason: str
+    advice: tuple[str, ...] = ()
+    seconds: float = 0.0
+    path: tuple[dict[str, float], ...] = field(default=(), repr=False)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of each element of `unconstrained`."""
+        return self.layout.labels
+
+    @property
+    def chi2(self) -> np.ndarray:
+        """Chi-squared of each image."""
+        return np.array([image.chi2 for image in self.images])
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """Number of weighted pixels of each image."""
+        return np.array([image.pixels for image in self.images])
+
+    @property
+    def chi2_per_dof(self) -> float:
+        """Total chi-squared over pixels minus parameters."""
+        return float(self.chi2.sum() / max(self.pixels.sum() - self.layout.size, 1))
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether to trust the fit, and what to do about it, in plain words."""
+        errors = np.sqrt(np.diag(self.covariance))
+        smallest = float(np.linalg.eigvalsh(self.covariance / np.outer(errors, errors))[0])
+        findings = judge_fit(
+            self.converged, self.reason, self.chi2_per_dof, float("nan"), smallest, self.advice
+        )
+        return Verdict.from_findings(
+            findings + judge_images([image.goodness for image in self.images]), "the fit"
+        )
+
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "NOT converged"
+        head = (
+            f"MapFit: {state} ({self.reason}) after {self.iterations} iterations, {self.seconds:.1f} s; "
+            f"chi2/dof {self.chi2_per_dof:.4f}"
+        )
+        rows = [f"  {name} = {_with_error(v, self.errors[name])}" for name, v in self.values.items()]
+        return "\n".join([head, *rows, f"  {self.verdict.headline}"])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+
+def _with_error(values: np.ndarray, errors: np.ndarray) -> str:
+    pairs = zip(np.ravel(values), np.ravel(errors), strict=True)
+    return ", ".join(f"{v:.6g} ± {e:.2g}" for v, e in pairs)
+
+
+def fit_map(
+    program: Program,
+    images: Any,
+    *more: Any,
+    start: dict[str, Any] | None = None,
+    starts: int = 1,
+    seed: int = 0,
+    max_iterations: int = 100,
+    tolerance: float = 1e-4,
+    progress: bool | None = None,
+) -> MapFit:
+    """Maximum a posteriori of a NumPyro program by Levenberg-Marquardt.
+
+    Parameters
+    ----------
+    program : function
+        A NumPyro program of `images` (and of `more` arguments).
+    images : ImageSet or Image
+    *more
+        Further arguments of the program.
+    start : dict, optional
+        Values of latent sites to start from; by default what the site suggests, else the prior's median.
+    starts : int
+        Number of starts; beyond the first they are scattered about it, and the best maximum is kept.
+    seed : int
+        Of the scatter.
+    max_iterations : int
+    tolerance : float
+        Stop when a full step would raise the log posterior by less.
+    progress : bool, optional
+        Print one line an iteration; by default only to a terminal or a notebook.
+
+    Returns
+    -------
+    MapFit
+        A fit that did not converge is returned, not raised: see its `reason` and `advice`.
+
+    Raises
+    ------
+    ValueError
+        Without 64-bit floats; for programs that cannot be fitted; for a start outside a prior's support.
+
+    Examples
+    --------
+    See `bayesjoint.sample`.
+    """
+    if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise ValueError(
+            "fit_map needs 64-bit floats and got 32: call numpyro.enable_x64() before making arrays"
+        )
+    began = time.perf_counter()
+    args = jax.device_put((images, *more))
+    layout = find_latents(program, args)
+    _check_start(start or {}, layout)
+    first = np.asarray(_start(program, layout, args, start or {}))
+    scatter = np.random.default_rng(seed)
+    best: Climb | None = None
+    for k in range(starts):
+        z = first if k == 0 else first + 0.5 * scatter.normal(size=first.shape) * _width(best, first)
+        found = climb(program, layout, z, args, max_iterations, tolerance, _reporter(progress))
+        if best is None or found.log_posterior > best.log_posterior:
+            best = found
+    assert best is not None
+    return _finish(program, layout, images, args, best, began)
+
+
+def _start(program: Program, layout: Layout, args: tuple, given: dict) -> jax.Array:
+    z = _start_jitted(program, layout, args, given)
+    if not np.all(np.isfinite(z)):
+        bad = [label for label, x in zip(layout.labels, np.asarray(z), strict=True) if not np.isfinite(x)]
+        raise ValueError(
+            f"the start is outside the support of {', '.join(bad)}: give start= within the prior"
+        )
+    return z
+
+
+_start_jitted = jax.jit(start_vector, static_argnames=("program", "layout"))
+
+
+def _check_start(start: dict[str, Any], layout: Layout) -> None:
+    unknown = sorted(set(start) - set(layout.names))
+    if unknown:
+        raise ValueError(
+            f"start names {', '.join(unknown)}; the program's latents are {', '.join(layout.names)}"
+        )
+
+
+def _width(best: Climb | None, z: np.ndarray) -> np.ndarray:
+    """Scale of the scatter of further starts: the prior's width where the curvature knows it."""
+    if best is None:
+        return np.ones_like(z)
+    return 1 / np.sqrt(np.maximum(np.diag(best.here.prior_curvature), 1e-12))
+
+
+def _finish(program, layout, images, args, end: Climb, began: float) -> MapFit:
+    covariance = covariance_of(end)
+    root = np.linalg.cholesky(covariance + 1e-14 * np.diag(np.diag(covariance)))
+    values, errors = jax.device_get(
+        values_and_errors(program, layout, jnp.asarray(end.z), jnp.asarray(root), args)
+    )
+    return MapFit(
+        values=values,
+        errors=errors,
+        unconstrained=end.z,
+        covariance=covariance,
+        layout=layout,
+        images=pixel_fits(end.here.means, images),
+        log_posterior=end.log_posterior,
+        iterations=end.iterations,
+        converged=end.converged,
+        reason=end.reason,
+        advice=_advice(end, layout),
+        seconds=time.perf_counter() - began,
+        path=tuple(end.path),
+    )
+
+
+def _advice(end: Climb, layout: Layout) -> tuple[str, ...]:
+    if end.converged:
+        return ()
+    pull = np.abs(end.here.gradient) / np.sqrt(np.maximum(np.diag(end.curvature), 1e-300))
+    uphill = layout.labels[int(np.argmax(pull))]
+    return (f"try starts=4, or start={{...}} nearer the truth; {uphill} still pulls hardest",)
+
+
+def _reporter(progress: bool | None) -> Callable[[str], None]:
+    if progress is None:
+        progress = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return (lambda line: print(line, file=sys.stderr)) if progress else (lambda line: None)
