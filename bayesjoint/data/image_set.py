@@ -61,7 +61,7 @@ class ImageSet(Sequence[Image]):
         _check_overlap(self.originals)
         self._index(tuple((image.name, image.band, image.shape) for image in self.originals))
         self.members = _members(self.originals)
-        self.stacks = tuple(_stack([self.originals[i] for i in m]) for m in self.members)
+        self.stacks = _stacks([[self.originals[i] for i in m] for m in self.members])
         self.start: StartingValues = starting_values(self.originals, self.bands, self.frame, position)
 
     def _index(self, labels: tuple) -> None:
@@ -149,7 +149,18 @@ def _members(images: Sequence[Image]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(members) for members in groups.values())
 
 
-def _stack(images: list[Image]) -> Image:
+def _stacks(groups: list[list[Image]]) -> tuple[Image, ...]:
+    """The stack of each group, named by its size; of several of one size all but the first are numbered."""
+    stacks, names = [], []
+    for group in groups:
+        ny, nx = (max(image.shape[axis] for image in group) for axis in (0, 1))
+        names.append(f"{ny}x{nx}")
+        same = names.count(names[-1])
+        stacks.append(_stack(group, names[-1] if same == 1 else f"{names[-1]}_{same}"))
+    return tuple(stacks)
+
+
+def _stack(images: list[Image], name: str) -> Image:
     """One `Image` whose arrays have a leading axis; smaller images are padded with pixels without weight."""
     ny, nx = (max(image.shape[axis] for image in images) for axis in (0, 1))
 
@@ -161,7 +172,7 @@ def _stack(images: list[Image]) -> Image:
     template = images[0]
     stacked = [np.stack(same) for same in zip(*map(leaves, images), strict=True)]
     arrays = jax.tree.unflatten(jax.tree.structure(template.tree_flatten()[0]), stacked)
-    static = (f"{ny}x{nx}", "", (ny, nx), template.fft_shape, template.orders)
+    static = (name, "", (ny, nx), template.fft_shape, template.orders)
     return Image.tree_unflatten(static, arrays)
 
 

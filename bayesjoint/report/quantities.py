@@ -138,9 +138,10 @@ def _split(site: str, layout: Layout, sources: tuple[str, ...]) -> tuple[str, st
     source, image = _flux_site(site, layout)
     if source:
         return source, "flux", image
-    source, _, parameter = site.rpartition("_")
-    if source in sources and parameter in (*PARAMETERS, *AUXILIARY):
-        return source, parameter, ""
+    for source in sources:
+        parameter = site.removeprefix(f"{source}_")
+        if parameter != site and parameter in (*PARAMETERS, *AUXILIARY):
+            return source, parameter, ""
     return "", site, ""
 
 

@@ -186,3 +186,12 @@ def test_without_data_leaves_the_images_as_they_were(mixed):
     assert [weights.shape for weights in inside] == [image.shape for image in mixed]
     with pytest.raises(ValueError, match="observes nothing"):
         bj.fit_map(at_once, blank)
+
+
+def test_stacks_of_one_size_have_sites_of_their_own(build):
+    """Images of one size whose PSFs fold differently cannot share a stack."""
+    psfs = {"sharp": bj.gaussian_psf(0.2), "blurred": bj.gaussian_psf(1.5)}
+    images = bj.ImageSet([build.image((24, 24), 0.3, psf, name=name) for name, psf in psfs.items()])
+    assert len(images.stacks) == len({stack.name for stack in images.stacks}) == 2
+    trace = trace_of(bj.joint_model(), images)
+    assert {f"pixels_{stack.name}" for stack in images.stacks} < set(trace)

@@ -95,6 +95,7 @@ def make_draws(
         "galaxy_q": np.clip(normal(0.7, 0.02), 0.05, 1),
         "galaxy_pa": np.mod(normal(0.0, 2.0), 180.0),
         "galaxy_n": normal(1.7, 0.05),
+        "galaxy_Re_circular": normal(10.4, 0.2),
         "galaxy_Re": normal(12.5, 0.2),
         "galaxy_Ie": flux / 1e3,
         "galaxy_flux": flux,
