@@ -118,6 +118,20 @@ def _sampling_options(draws: int = 300, warmup: int = 75) -> Parser:
     ):
         kind = _whole(least)
         group.add_argument(f"--{name}", type=kind, default=default, help=f"{help_text}; default {default}")
+    group.add_argument(
+        "--target-accept",
+        type=_share,
+        default=0.65,
+        metavar="SHARE",
+        help="acceptance the step is adapted to; default 0.65, higher where draws diverge",
+    )
+    group.add_argument(
+        "--max-tree-depth",
+        type=_whole(1),
+        default=2,
+        metavar="DEPTH",
+        help="trajectories of at most 2^DEPTH - 1 steps; default 2, up to 8 where effective samples stay few",
+    )
     options.add_argument("--overwrite", action="store_true", help="replace an earlier result")
     options.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     return options
@@ -130,6 +144,13 @@ def _whole(least: int) -> Callable[[str], int]:
         return int(text)
 
     return convert
+
+
+def _share(text: str) -> float:
+    value = _positive(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got {text!r}")
+    return value
 
 
 def _positive(text: str) -> float:
@@ -163,7 +184,27 @@ def run_info(arguments: argparse.Namespace) -> None:
     from bayesjoint.data.info import info_table
     from bayesjoint.options import image_arguments
 
-    print(info_table(bj.read_images(*arguments.files, **image_arguments(arguments))))
+    given = image_arguments(arguments)
+    try:
+        print(info_table(bj.read_images(*arguments.files, **given)))
+    except ValueError as error:
+        if len(arguments.files) == 1 or any(isinstance(value, dict) for value in given.values()):
+            raise
+        _info_one_by_one(arguments.files, given, error)
+
+
+def _info_one_by_one(files: list[str], given: dict[str, Any], together: ValueError) -> None:
+    """Files that are no set, or of which some lack something: what each holds, or lacks."""
+    import bayesjoint as bj
+    from bayesjoint.data.info import info_table
+
+    missing = []
+    for file in files:
+        try:
+            print(info_table(bj.read_images(file, **given)), end="\n\n")
+        except ValueError as error:
+            missing.append(str(error))
+    raise ValueError("; ".join(missing) or str(together))
 
 
 def run_demo(arguments: argparse.Namespace) -> None:

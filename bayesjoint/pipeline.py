@@ -102,10 +102,13 @@ def fit_images(
         outcome.append(f"{fit.layout.size} parameters, {'' if fit.converged else 'NOT '}converged")
         outcome += [f"{fit.iterations} iterations", f"chi2/dof {fit.chi2_per_dof:.4f}"]
     counts = {name: getattr(settings, name) for name in ("draws", "chains", "warmup", "seed")}
+    tuning = {name: getattr(settings, name) for name in ("target_accept", "max_tree_depth")}
     what = "NUTS, {chains} chains of {draws} draws after {warmup} to warm up".format(**counts)
     with log.step("sample", what) as outcome:
         made_by = {"command": settings.command_line}
-        posterior = bj.sample(program, images, init=fit, progress=log.progress, provenance=made_by, **counts)
+        posterior = bj.sample(
+            program, images, init=fit, progress=log.progress, provenance=made_by, **counts, **tuning
+        )
         stats = posterior.idata.sample_stats
         outcome.append(f"{float(stats['n_steps'].mean()):.1f} leapfrogs a draw")
         outcome.append(f"{int(stats['diverging'].sum())} divergences")
@@ -120,8 +123,7 @@ def _say_if_interrupted(log: Log, posterior: bj.Posterior, wanted: int) -> None:
         kept = posterior.idata.posterior.sizes["draw"]
         print(
             f"bayesjoint: interrupted after {kept} of {wanted} draws of each chain, which are kept and "
-            "written; for more, run the command again with --overwrite, or in Python go on from "
-            "bj.Posterior.load('posterior.nc').images with bj.sample(bj.joint_model(), images, draws=...)",
+            "written; for more, run the command again with --overwrite",
             file=sys.stderr,
         )
 

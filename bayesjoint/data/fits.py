@@ -167,9 +167,10 @@ def read_images(
     if not paths:
         raise ValueError("read_images needs at least one FITS file, got none")
     files = [existing(path) for path in paths]
-    bands = [_band_of(path, i, len(files), band, hdu) for i, path in enumerate(files)]
+    found = [_band_of(path, i, len(files), band, hdu) for i, path in enumerate(files)]
+    bands, headers = [chosen for chosen, _ in found], [own for _, own in found]
     given = {"size": size, "psf": psf, "zeropoint": zeropoint, "invvar": invvar, "mask": mask, "hdu": hdu}
-    _check_keys({**given, "names": names, "band": band}, files, bands)
+    _check_keys({**given, "names": names, "band": band}, files, bands + headers)
     centre = position
     if size is not None and position is None:
         centre = _image_centre(files[0], _pick(hdu, 0, len(files), files[0], bands[0], "hdu"))
@@ -243,12 +244,12 @@ def _check_keys(given: Mapping[str, Any], files: Sequence[Path], bands: Sequence
             )
 
 
-def _band_of(path: Path, i: int, count: int, band: Any, hdu: Any) -> str:
-    """The band of a file: as given, else from its header, else its stem."""
+def _band_of(path: Path, i: int, count: int, band: Any, hdu: Any) -> tuple[str, str]:
+    """The band of a file, as given, else from its header, else its stem; and what it would be were none given."""
     with opened(path) as hdus:
         here = data_hdu(hdus, _pick(hdu, i, count, path, None, "hdu"), str(path))
         found = header_text((here.header, hdus[0].header), BAND_KEYWORDS) or path.stem
-    return _pick(band, i, count, path, found, "band") or found
+    return _pick(band, i, count, path, found, "band") or found, found
 
 
 def _image_centre(path: Path, hdu: int | str | None) -> tuple[float, float]:

@@ -33,6 +33,7 @@ _ARRAYS = (
     "log_normaliser",
     "time",
 )
+_SYSTEMS = ("", "ICRS", "FK5")
 _STATIC = ("name", "band", "shape", "fft_shape", "orders")
 
 
@@ -229,6 +230,16 @@ def _check_wcs(wcs, label: str) -> None:
         raise ValueError(
             f"{label}: the WCS is not a celestial one of two axes (its axes: {list(wcs.wcs.ctype)}); "
             "give one with RA and Dec"
+        )
+    if wcs.wcs.lngtyp != "RA" or wcs.wcs.lng != 0:
+        raise ValueError(
+            f"{label}: the WCS's axes are {list(wcs.wcs.ctype)}; wanted RA first and Dec second: "
+            "reproject the image, or swap its axes"
+        )
+    if wcs.wcs.radesys.strip().upper() not in _SYSTEMS:
+        raise ValueError(
+            f"{label}: the WCS's RADESYS is {wcs.wcs.radesys.strip()!r}; wanted ICRS or FK5: convert it, for "
+            "positions and position angles would be off"
         )
 
 

@@ -75,6 +75,10 @@ class ImageSet(Sequence[Image]):
 
     def __getitem__(self, index: int | str) -> Image:  # type: ignore[override]
         """The image at an index, or of a name."""
+        if isinstance(index, slice):
+            raise TypeError("an ImageSet has no slices: give bj.ImageSet([images[i] for i in ...])")
+        if isinstance(index, str) and index not in self.names:
+            raise KeyError(f"no image is called {index!r}; there are {', '.join(self.names)}")
         i = self.names.index(index) if isinstance(index, str) else range(len(self))[index]
         if hasattr(self, "originals"):
             return self.originals[i]

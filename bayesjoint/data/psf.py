@@ -77,8 +77,10 @@ class MoffatPSF:
     def half_width(self, pixel_scale: float) -> float:
         """Half the width, in pixels, of the square that holds all but 1e-4 of the flux (at most 10 FWHM)."""
         alpha = self.fwhm / (2 * np.sqrt(2 ** (1 / self.beta) - 1))
-        radius = alpha * np.sqrt(1e-4 ** (1 / (1 - self.beta)) - 1)
-        return min(radius, 10 * self.fwhm) / pixel_scale
+        widest = 10 * self.fwhm
+        outside = (1 + (widest / alpha) ** 2) ** (1 - self.beta)  # flux beyond it
+        radius = widest if outside > 1e-4 else alpha * np.sqrt(1e-4 ** (1 / (1 - self.beta)) - 1)
+        return radius / pixel_scale
 
 
 def gaussian_psf(fwhm: float) -> GaussianPSF:

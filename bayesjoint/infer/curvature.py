@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpyro.distributions as dist
 
 from bayesjoint.infer.space import (
     Layout,
@@ -90,7 +91,7 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
     own, shared = light.radial_tables()
 
     def one(inputs):
-        image, scene, moves, grids, own = inputs
+        image, data, weight, scene, moves, grids, own = inputs
 
         def pixels(scene):
             return draw(image, scene, grids, either(own, shared))
@@ -99,20 +100,28 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         model, columns = along(moves)
         noise = GaussianPixels(model, image.invvar, image.log_normaliser)
         columns = columns.reshape(columns.shape[0], -1)
-        weighted = columns * image.invvar.ravel()
-        residual = (image.data - noise.loc).ravel()
-        return noise.log_prob(image.data), weighted @ residual, weighted @ columns.T, noise.loc
+        weighted = columns * (weight * image.invvar).ravel()
+        residual = (data - model).ravel()
+        return weight * noise.log_prob(data), weighted @ residual, weighted @ columns.T, model
 
     total, slopes, squares, means = jnp.zeros(()), [], [], []
     for site, stack, rows in zip(sites, light.stacks, light.rows(), strict=True):
         inputs = jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own))
-        value, slope, square, pixels = jax.lax.map(one, (stack, *inputs))
-        scale = 1.0 if site["scale"] is None else site["scale"]
-        total += scale * jnp.sum(value)
-        slopes.append(scale * slope)
-        squares.append(scale * square)
+        known = stack.without_data(), site["value"], _site_weights(site, stack.invvar.shape[0])
+        value, slope, square, pixels = jax.lax.map(one, (*known, *inputs))
+        total += jnp.sum(value)
+        slopes.append(slope)
+        squares.append(square)
         means.append(pixels)
     return total, jnp.concatenate(slopes), jnp.concatenate(squares), means
+
+
+def _site_weights(site: dict, images: int) -> jax.Array:
+    """What NumPyro's handlers `scale` and `mask` make each image of a stack count."""
+    fn, weight = site["fn"], 1.0 if site["scale"] is None else site["scale"]
+    while isinstance(fn, dist.MaskedDistribution):
+        weight, fn = weight * jnp.asarray(fn._mask, float), fn.base_dist
+    return jnp.broadcast_to(jnp.asarray(weight, float), (images,))
 
 
 def _own_sites(program: Program, layout: Layout, z, args: tuple, rendered: set[str], trace: dict) -> Any:

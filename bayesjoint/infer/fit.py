@@ -205,7 +205,7 @@ def _width(best: Climb | None, z: np.ndarray) -> np.ndarray:
 
 def _finish(program, layout, images, args, end: Climb, began: float) -> MapFit:
     covariance = covariance_of(end)
-    root = np.linalg.cholesky(covariance + 1e-14 * np.diag(np.diag(covariance)))
+    root = np.linalg.cholesky(covariance)
     values, errors = jax.device_get(
         values_and_errors(program, layout, jnp.asarray(end.z), jnp.asarray(root), args)
     )

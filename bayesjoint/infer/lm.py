@@ -146,11 +146,11 @@ def _solve(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 def covariance_of(state: Climb) -> np.ndarray:
-    """Inverse of the curvature with the prior's exact Hessian, or with its positive part where that fails."""
-    scale_free = state.curvature
-    eigenvalues = np.linalg.eigvalsh(scale_free)
-    identity = np.eye(len(state.z))
+    """Inverse of the curvature, of likelihood and prior; positive definite also where one direction is all but free."""
+    curvature, identity = state.curvature, np.eye(len(state.z))
+    eigenvalues = np.linalg.eigvalsh(curvature)
     if eigenvalues[0] <= 0:
-        scale_free = scale_free + identity * max(1e-12 * eigenvalues[-1], -2 * eigenvalues[0])
-    columns = np.stack([_solve(scale_free, unit) for unit in identity])
-    return 0.5 * (columns + columns.T)
+        curvature = curvature + identity * max(1e-12 * eigenvalues[-1], -2 * eigenvalues[0])
+    columns = np.stack([_solve(curvature, unit) for unit in identity])
+    covariance = 0.5 * (columns + columns.T)
+    return covariance + 1e-14 * np.diag(np.diag(covariance))

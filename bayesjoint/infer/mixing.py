@@ -125,7 +125,7 @@ def _judge_divergences(diverging: np.ndarray) -> Finding:
     severity: Severity = "fail" if share > 0.01 else "warning"
     what = f"{counted(count, 'divergence')} ({100 * share:.2g} % of the draws)"
     advice = (
-        "raise target_accept (0.95); look where they cluster in the corner plot: often q near 1, n or Re at "
+        "raise target_accept (0.9); look where they cluster in the corner plot: often q near 1, n or Re at "
         "its prior's end, or a hierarchy that wants the non-centred form"
     )
     return Finding(severity, what, count, advice)

@@ -118,7 +118,7 @@ def run_nuts(
     compiled = time.perf_counter()
     kept, interrupted = _run_chains(advance, states, opening, -(-(warmup + draws) // CHUNK), progress)
     sampled = time.perf_counter()
-    if interrupted and min(len(chain) for chain in kept) * CHUNK < warmup + 2 * CHUNK:
+    if interrupted and min(len(chain) for chain in kept) * CHUNK < warmup + 4:
         raise KeyboardInterrupt("stopped during warm-up: no draws to keep")
     unconstrained, stats = _collect(kept, warmup, draws, whitening)
     values = _constrain(program, layout, unconstrained, args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bayesjoint.light.checks import check_plain
 from bayesjoint.light.geometry import as_centre
 from bayesjoint.light.pytree import parameters_are
 
@@ -37,4 +38,6 @@ class PointSource:
     name: str | None = None
 
     def __post_init__(self):
+        check_plain("PointSource", "centre", self.centre, "arcsec")
+        check_plain("PointSource", "flux", self.flux, "nJy")
         object.__setattr__(self, "centre", as_centre(self.centre))

@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
+from bayesjoint.light.checks import check_plain, check_range
 from bayesjoint.light.geometry import as_centre, ellipse_coordinates, semi_axes
 from bayesjoint.light.pytree import parameters_are
 from bayesjoint.light.sersic_table import sersic_b, sersic_log_norm, sersic_transform
 
 N_RANGE = (0.3, 10.0)
+_UNITS = {"centre": "arcsec", "q": "", "pa": "deg", "n": "", "Re": "arcsec", "Ie": "nJy/arcsec^2"}
 
 
 @parameters_are("centre", "q", "pa", "n", "Re", "Ie")
@@ -66,6 +67,8 @@ class Sersic:
     name: str | None = None
 
     def __post_init__(self):
+        for name, unit in _UNITS.items():
+            check_plain("Sersic", name, getattr(self, name), unit)
         object.__setattr__(self, "centre", as_centre(self.centre))
         check_range("Sersic", "q", self.q, 0, 1, open_below=True)
         check_range("Sersic", "n", self.n, *N_RANGE)
@@ -119,15 +122,3 @@ def _root(r2, n) -> jax.Array:
     """(r^2)^(1/2n), with a finite derivative at 0."""
     safe = jnp.where(r2 > 0, r2, 1.0)
     return jnp.where(r2 > 0, jnp.exp(jnp.log(safe) / (2 * n)), 0.0)
-
-
-def check_range(owner: str, name: str, value, low: float, high: float, open_below: bool = False) -> None:
-    """Raise ValueError when a concrete number lies outside [low, high], or (low, high] if `open_below`."""
-    if isinstance(value, str):
-        raise TypeError(f"{owner}: {name} must be a number, got {value!r}")
-    if not isinstance(value, int | float | np.ndarray | np.number | jax.Array) or isinstance(value, Tracer):
-        return
-    below = np.asarray(value) <= low if open_below else np.asarray(value) < low
-    if np.any(below | (np.asarray(value) > high) | ~np.isfinite(value)):
-        bracket = "(" if open_below else "["
-        raise ValueError(f"{owner}: {name} must lie in {bracket}{low:g}, {high:g}], got {value}")

@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from bayesjoint.light.checks import check_plain
+
 
 @partial(jax.tree_util.register_dataclass, data_fields=["level"], meta_fields=[])
 @dataclass(frozen=True, eq=False)
@@ -26,3 +28,6 @@ class FlatSky:
     """
 
     level: Any
+
+    def __post_init__(self):
+        check_plain("FlatSky", "level", self.level, "nJy/arcsec^2")

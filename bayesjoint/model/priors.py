@@ -15,7 +15,8 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints, transforms
 
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.light.geometry import axis_ratio_and_angle
+from bayesjoint.light.checks import check_plain
+from bayesjoint.light.geometry import as_centre, axis_ratio_and_angle
 
 N_LIMITS = (0.3, 8.0)
 STRUCTURE = ("centre", "q", "pa", "n", "Re")
@@ -105,14 +106,22 @@ def sample_sky(images: ImageSet, prior: dist.Distribution | None = None):
 
 def _sample_centre(name: str, images: ImageSet, per_band: bool, given):
     if given is not None and not isinstance(given, dist.Distribution):
-        return given
+        check_plain("prior", f"{name}_centre", given, "arcsec")
+        return _with_parts(name, jnp.asarray(as_centre(given), jnp.result_type(float)))
     start = images.start
     width = 0.5 * (start.effective_radius + start.seeing)
     if given is not None:
-        return _sample(f"{name}_centre", given, images, per_band)
+        return _with_parts(name, _sample(f"{name}_centre", given, images, per_band))
     east = _sample(f"{name}_east", dist.Normal(start.position[0], width), images, per_band)
     north = _sample(f"{name}_north", dist.Normal(start.position[1], width), images, per_band)
     return jnp.stack([east, north], axis=-1)
+
+
+def _with_parts(name: str, centre):
+    """A centre given whole, its parts reported as if they had been sampled."""
+    for i, part in enumerate(("east", "north")):
+        numpyro.deterministic(f"{name}_{part}", centre[..., i])
+    return centre
 
 
 def _sample_shape(name: str, images: ImageSet, per_band: bool, given: dict) -> dict[str, Any]:
@@ -122,9 +131,14 @@ def _sample_shape(name: str, images: ImageSet, per_band: bool, given: dict) -> d
         ellipticity = _sample(f"{name}_ellipticity", prior, images, per_band, start=images.start.ellipticity)
         q, pa = axis_ratio_and_angle(ellipticity)
         return {"q": numpyro.deterministic(f"{name}_q", q), "pa": numpyro.deterministic(f"{name}_pa", pa)}
-    q = given.get("q", dist.Uniform(0.05, 1.0))
-    pa = given.get("pa", dist.Normal(90.0, 90.0))
-    return {"q": _sample(f"{name}_q", q, images, per_band), "pa": _sample(f"{name}_pa", pa, images, per_band)}
+    priors = {"q": dist.Uniform(0.05, 1.0), "pa": dist.Normal(90.0, 90.0)}
+    seen = dict(zip(priors, axis_ratio_and_angle(images.start.ellipticity), strict=True))
+    return {
+        part: _sample(
+            f"{name}_{part}", given.get(part, prior), images, per_band, None if part in given else seen[part]
+        )
+        for part, prior in priors.items()
+    }
 
 
 def _sample_size(name: str, images: ImageSet, per_band: Collection[str], given, q):
@@ -147,7 +161,8 @@ def _sample_size(name: str, images: ImageSet, per_band: Collection[str], given, 
 def _sample(site: str, prior, images: ImageSet, per_band: bool, start=None):
     """A sample of a distribution, in the plate of bands if wanted; anything else is itself (fixed or tied)."""
     if not isinstance(prior, dist.Distribution):
-        return jnp.asarray(prior, jnp.result_type(float))
+        check_plain("prior", site, prior, "arcsec, degrees or nJy")
+        return numpyro.deterministic(site, jnp.asarray(prior, jnp.result_type(float)))
     infer = {} if start is None else {"start": start}
     if not per_band:
         return numpyro.sample(site, prior, infer=infer)

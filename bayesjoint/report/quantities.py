@@ -25,7 +25,7 @@ UNITS = {
     "mag": "mag(AB)",
     "sky": "nJy / arcsec2",
 }
-AUXILIARY = ("ellipticity", "Re_circular", "total")  # other forms of q and pa, of Re, and of the flux
+AUXILIARY = ("ellipticity", "Re_circular", "centre", "total")  # other forms of what is reported
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.nuts import TARGET_ACCEPT, TREE_DEPTH, run_nuts
 from bayesjoint.infer.pixels import pixel_fits
-from bayesjoint.infer.space import Program
+from bayesjoint.infer.space import Program, find_latents
 from bayesjoint.report.posterior import Posterior
 
 
@@ -50,7 +50,7 @@ def sample(
     target_accept : float
         Acceptance that the step size is adapted to; raise it to 0.9 when draws diverge.
     max_tree_depth : int
-        Trajectories have at most 2^depth - 1 leapfrogs. The default, 3, suits a posterior whitened by its fit; raise
+        Trajectories have at most 2^depth - 1 leapfrogs. The default, 2, suits a posterior whitened by its fit; raise
         it to 8 where effective sample sizes stay low because the posterior is far from a Gaussian.
     progress : bool, optional
         Show a progress bar; by default only in a terminal or a notebook.
@@ -102,6 +102,7 @@ def sample(
             raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
     fit = init if init is not None else fit_map(program, images, *more, progress=progress)
     args = jax.device_put((images, *more))
+    _check_init(program, args, fit)
     kept = run_nuts(
         program,
         args,
@@ -119,3 +120,17 @@ def sample(
     models = [pixels.model for pixels in pixel_fits(jax.device_get(means), images)]
     complete = len(models) == len(images)
     return Posterior.from_draws(kept, images, fit, provenance, model_images=models if complete else None)
+
+
+def _check_init(program: Program, args: tuple, fit: MapFit) -> None:
+    """The fit must be of this program, on images of these bands: else latents would go astray."""
+    if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise ValueError(
+            "sample needs 64-bit floats and got 32: call numpyro.enable_x64() before making arrays"
+        )
+    latents = find_latents(program, args)
+    if latents != fit.layout:
+        raise ValueError(
+            f"init is the fit of another program: its latents are {', '.join(fit.labels)}, this program's "
+            f"{', '.join(latents.labels)}; leave init out, or give bj.fit_map of this program and these images"
+        )

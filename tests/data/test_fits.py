@@ -61,6 +61,12 @@ def test_filter_keyword_and_no_band_at_all(write):
     assert read_image(write("some.fits", BAND=None)).band == "some"
 
 
+def test_a_band_is_renamed_by_its_header_s_name(write):
+    files = write("a.fits", BAND="i.MP9701"), write("b.fits", BAND="g")
+    assert read_images(*files, band={"i.MP9701": "i"}).bands == ("i", "g")
+    assert read_images(*files, band={"a": "i"}).bands == ("i", "g")
+
+
 @pytest.mark.parametrize("name", ["SIGMA", "ERR"])
 def test_sigma_extensions(write, name):
     sigma = np.full(SHAPE, 0.5)

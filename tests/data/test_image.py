@@ -55,6 +55,13 @@ def test_noise_is_estimated_when_not_given(build):
     assert np.median(image.invvar) ** -0.5 == pytest.approx(2.0, rel=0.06)
 
 
+def other_axes(first, second, system=""):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.cdelt, wcs.wcs.radesys = [first, second], [-1e-4, 1e-4], system
+    wcs.wcs.crval = [40.0, 20.0]
+    return wcs
+
+
 @pytest.mark.parametrize(
     "changes, kind, words",
     [
@@ -72,6 +79,9 @@ def test_noise_is_estimated_when_not_given(build):
         (dict(psf=1.12), TypeError, "psf must be"),
         (dict(wcs=None), TypeError, "must be an astropy.wcs.WCS, got NoneType"),
         (dict(wcs=WCS(naxis=2)), ValueError, "not a celestial one"),
+        (dict(wcs=other_axes("GLON-TAN", "GLAT-TAN")), ValueError, "wanted RA first and Dec second"),
+        (dict(wcs=other_axes("DEC--TAN", "RA---TAN")), ValueError, "wanted RA first and Dec second"),
+        (dict(wcs=other_axes("RA---TAN", "DEC--TAN", "FK4")), ValueError, "RADESYS is 'FK4'"),
     ],
 )
 def test_input_that_is_no_image(build, changes, kind, words):
@@ -142,6 +152,14 @@ def test_stacks_hold_every_image(build):
         np.testing.assert_allclose(again.data, image.data, rtol=1e-6)
         np.testing.assert_allclose(again.invvar, image.invvar, rtol=1e-6)
     assert "inside a compiled program" in repr(rebuilt)
+
+
+def test_a_name_that_no_image_has(build):
+    images = ImageSet([make(build, name="a"), make(build, name="b")])
+    with pytest.raises(KeyError, match="no image is called 'z'; there are a, b"):
+        images["z"]
+    with pytest.raises(TypeError, match="no slices"):
+        images[:1]
 
 
 def test_sets_that_are_none(build):

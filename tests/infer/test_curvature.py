@@ -102,6 +102,33 @@ def test_gradient_of_every_likelihood(likelihoods):
     assert np.allclose(found.gradient, gradient, rtol=1e-8, atol=1e-9 * np.abs(gradient).max())
 
 
+def masked(images):
+    with handlers.mask(mask=jnp.array([True, False])):
+        bj.joint_model()(images)
+
+
+def other_pixels(images):
+    stack = images.stacks[0]
+    handlers.condition(bj.joint_model(), {f"pixels_{stack.name}": 2.0 * stack.data})(images)
+
+
+def half(images):
+    with handlers.scale(scale=0.5):
+        bj.joint_model()(images)
+
+
+@pytest.mark.parametrize("program", [masked, other_pixels, half])
+def test_handlers_around_observe(scene, program):
+    """Masks, other pixels and scales count in the fit as they do in NUTS."""
+    images = scene.simulate()
+    program, layout, z, args, found = prepare(program, images, {})
+    value, gradient = jax.jit(jax.value_and_grad(lambda z, args: log_posterior(program, layout, z, args)))(
+        z, args
+    )
+    assert float(found.value) == pytest.approx(float(value), rel=1e-10)
+    assert np.allclose(found.gradient, gradient, rtol=1e-7, atol=1e-8 * np.abs(gradient).max())
+
+
 def test_gradient_is_that_of_finite_differences(likelihoods):
     program, layout, z, args, found = likelihoods
     at = jax.jit(lambda z, args: log_posterior(program, layout, z, args))

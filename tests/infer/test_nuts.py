@@ -53,6 +53,12 @@ def test_draws_follow_the_closed_form(linear):
     assert all(stats.kstest(w, "norm").pvalue > 1e-3 for w in thin)
 
 
+def test_fit_of_another_program_is_refused(images):
+    fit = bj.fit_map(bj.joint_model(sky=False), images)
+    with pytest.raises(ValueError, match=r"init is the fit of another program: .* leave init out"):
+        bj.sample(bj.joint_model(), images, init=fit, draws=5)
+
+
 def test_statistics_of_the_draws(linear):
     _, fit, draws, (mean, covariance) = linear
     assert isinstance(draws, Draws) and not draws.interrupted and draws.seed == 3 and draws.warmup == 150

@@ -6,9 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from astropy import units as u
 from scipy import special
 
+from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
+from bayesjoint.light.sky import FlatSky
 
 INDICES = [0.3, 0.5, 0.8, 1.0, 1.7, 2.5, 4.0, 6.0, 8.0]
 
@@ -118,6 +121,24 @@ def test_out_of_range_says_what_is_wanted(name, value):
 def test_text_is_refused():
     with pytest.raises(TypeError, match=r"Sersic: q must be a number, got '0\.5'"):
         galaxy(q="0.5")
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (
+            lambda: galaxy(Re=2 * u.arcmin),
+            r"Sersic: Re must be a plain number in arcsec.*Re.to_value\('arcsec'\)",
+        ),
+        (lambda: galaxy(pa=0.5 * u.rad), "Sersic: pa must be a plain number in deg"),
+        (lambda: PointSource((0.1 * u.arcsec, 0.0), 3.0), "PointSource: centre must be a plain number"),
+        (lambda: PointSource((0.0, 0.0), "3"), r"PointSource: flux must be a number \(nJy\)"),
+        (lambda: FlatSky(2 * u.nJy), "FlatSky: level must be a plain number"),
+    ],
+)
+def test_units_are_refused_not_dropped(make, words):
+    with pytest.raises(TypeError, match=words):
+        make()
 
 
 def test_gradients_have_the_form_of_a_galaxy():

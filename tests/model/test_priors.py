@@ -8,6 +8,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from astropy import units as u
 from numpyro import handlers
 from scipy import stats
 
@@ -89,6 +90,17 @@ def test_fixed_replaced_and_tied(mixed):
     assert np.array_equal(disc["centre"], bulge["centre"])
 
 
+def test_fixed_values_are_reported_and_take_no_units(mixed):
+    trace = trace_of(bj.sample_structure, "galaxy", mixed, n=4.0, q=0.5, centre=(0.1, 0.2))
+    fixed = {"n": 4.0, "q": 0.5, "east": 0.1, "north": 0.2}
+    assert {part: float(trace[f"galaxy_{part}"]["value"]) for part in fixed} == pytest.approx(fixed)
+    assert all(trace[f"galaxy_{part}"]["type"] == "deterministic" for part in fixed)
+    seen = np.degrees(0.5 * np.arctan2(*mixed.start.ellipticity[::-1])) % 180
+    assert float(trace["galaxy_pa"]["infer"]["start"]) == pytest.approx(seen)
+    with pytest.raises(TypeError, match="galaxy_Re must be a plain number"):
+        trace_of(bj.sample_structure, "galaxy", mixed, Re=2 * u.arcmin)
+
+
 def test_one_of_q_and_pa_given(mixed):
     trace = trace_of(bj.sample_structure, "galaxy", mixed, q=dist.Beta(2.0, 2.0))
     assert {"galaxy_q", "galaxy_pa"} < latents(trace) and "galaxy_ellipticity" not in trace
@@ -97,7 +109,8 @@ def test_one_of_q_and_pa_given(mixed):
 
 def test_centre_prior_given(mixed):
     trace = trace_of(bj.sample_structure, "galaxy", mixed, centre=dist.Normal(jnp.zeros(2), 0.1).to_event(1))
-    assert trace["galaxy_centre"]["value"].shape == (2,) and "galaxy_east" not in trace
+    assert trace["galaxy_centre"]["value"].shape == (2,)
+    assert trace["galaxy_east"]["type"] == "deterministic"
 
 
 @pytest.mark.parametrize(
