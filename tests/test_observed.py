@@ -1,9 +1,11 @@
-"""An observed galaxy, CGCG 0056.1+0021, against an independent exact-transform fit of each band alone."""
+"""An observed galaxy, j0056m0021, against an independent exact-transform fit of each band alone."""
 
 import numpy as np
 import pytest
 
 import bayesjoint as bj
+
+pytestmark = pytest.mark.loose
 
 # magnitude, n, Re (arcsec) and chi-squared per pixel of that fit, with a flat sky
 INDEPENDENT = {
