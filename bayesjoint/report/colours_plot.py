@@ -90,7 +90,8 @@ def plot_magnitudes(
         ax.plot([], [], linestyle="none", label="truth", **_TRUTH)
     ax.set_xticks(range(len(names)), names)
     ax.set_xlim(-0.6, len(names) - 0.4)
-    ax.tick_params(axis="x", labelrotation=45 if max(map(len, names)) > 4 and len(names) > 5 else 0)
+    if max(map(len, names)) > 4 and len(names) > 5:
+        ax.set_xticks(ax.get_xticks(), names, rotation=45, ha="right", rotation_mode="anchor")
     ax.margins(y=0.12)
     ax.invert_yaxis()
     ax.set_ylabel("total AB magnitude")
