@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class Draws:
         Wall time of each step, e.g. {"compile": 3.1, "warmup": 2.0, "sample": 8.5}.
     interrupted : bool
         True where the user stopped the sampler before the number of draws asked for.
+    ends : dict of (low, high)
+        Of the scalar latents whose prior has two ends.
     """
 
     values: dict[str, np.ndarray]
@@ -42,3 +44,4 @@ class Draws:
     seed: int
     seconds: dict[str, float]
     interrupted: bool = False
+    ends: dict[str, tuple[float, float]] = field(default_factory=dict)

@@ -17,7 +17,6 @@ R_HAT_FAILURE = 1.05
 ESS_WANTED = 400
 ESS_FAILURE = 100
 BFMI_LIMIT = 0.3
-N_ENDS = (0.3, 8.0)
 Q_THIN, Q_ROUND = 0.05, 0.98
 
 
@@ -143,22 +142,19 @@ def _judge_energy(energy: np.ndarray) -> Finding:
 
 
 def judge_edges(
-    indices: Mapping[str, np.ndarray] | None = None,
+    bounded: Mapping[str, tuple[np.ndarray, float, float]] | None = None,
     axis_ratios: Mapping[str, np.ndarray] | None = None,
-    ends: Mapping[str, tuple[np.ndarray, float, float]] | None = None,
 ) -> list[Finding]:
     """Judge whether posterior mass is piled against an end of what is allowed.
 
     Parameters
     ----------
-    indices : dict of array
-        Draws of each Sersic index; its ends are 0.3 and 8.
+    bounded : dict of (draws, low, high)
+        Draws of each parameter whose prior has two ends, such as a Sersic index, and these.
     axis_ratios : dict of array
         Draws of each q: round is only a note, under 0.05 is not believable for a galaxy.
-    ends : dict of (draws, low, high)
-        Any other parameter with bounds.
     """
-    bounded = {name: (draws, *N_ENDS) for name, draws in (indices or {}).items()} | dict(ends or {})
+    bounded = dict(bounded or {})
     findings = [f for name, (d, low, high) in bounded.items() for f in _piled(name, np.asarray(d), low, high)]
     for name, draws in (axis_ratios or {}).items():
         findings += _judge_axis_ratio(name, np.asarray(draws))

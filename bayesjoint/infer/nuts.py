@@ -26,7 +26,14 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.fit import MapFit
-from bayesjoint.infer.space import Layout, Program, constrained_values, latent_plates, log_posterior
+from bayesjoint.infer.space import (
+    Layout,
+    Program,
+    constrained_values,
+    latent_ends,
+    latent_plates,
+    log_posterior,
+)
 
 CHUNK = 25
 # in whitened space three leapfrogs of 0.85 go two and a half standard deviations, which is as far as it pays to go
@@ -132,6 +139,7 @@ def run_nuts(
         seed=seed,
         seconds={"compile": compiled - began, "sample": sampled - compiled},
         interrupted=interrupted,
+        ends=latent_ends(program, args),
     )
 
 

@@ -241,6 +241,22 @@ def latent_plates(program: Program, args: tuple) -> dict[str, tuple[str, ...]]:
     return plates
 
 
+def latent_ends(program: Program, args: tuple) -> dict[str, tuple[float, float]]:
+    """The ends (low, high) of the latents whose prior has two, where they are scalars."""
+
+    def run(args):
+        trace = handlers.trace(handlers.seed(RecordLight(program), 0)).get_trace(*args)
+        supports = {name: site["fn"].support for name, site in trace.items() if _is_latent(site)}
+        return {
+            name: (jnp.asarray(support.lower_bound, float), jnp.asarray(support.upper_bound, float))
+            for name, support in supports.items()
+            if hasattr(support, "lower_bound") and hasattr(support, "upper_bound")
+        }
+
+    ends = jax.device_get(jax.jit(run)(args))
+    return {name: (float(a), float(b)) for name, (a, b) in ends.items() if np.ndim(a) == np.ndim(b) == 0}
+
+
 def _median(fn: dist.Distribution, shape: tuple[int, ...]) -> jax.Array:
     """The prior's median where it has a quantile function, else the median of 25 draws in unconstrained space."""
     try:

@@ -14,7 +14,7 @@ from numpyro.primitives import Messenger, apply_stack
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.render.images import Light, light_on_image, light_on_stacks, render_light
+from bayesjoint.render.images import Light, light_on_image, light_on_stacks, per_image_if_mixed, render_light
 
 PIXEL_SITE = "pixels_"
 
@@ -93,11 +93,11 @@ def observe(images: Image | ImageSet, *components: Any) -> None:
         For things that are not images, or parameters whose shape fits neither bands nor images.
     """
     if isinstance(images, Image):
-        _emit_fluxes(components, f"_{images.name}", None)
         light = light_on_image(images, *components)
+        _emit_fluxes(components, f"_{images.name}", None)
     elif isinstance(images, ImageSet):
-        _emit_fluxes(components, "", len(images.bands))
         light = light_on_stacks(images, *components)
+        _emit_fluxes(tuple(per_image_if_mixed(c, images) for c in components), "", len(images.bands))
     else:
         raise TypeError(f"observe wants a bj.Image or bj.ImageSet first, got {type(images).__name__}")
     _observe_pixels(light)

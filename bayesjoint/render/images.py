@@ -175,6 +175,18 @@ def _spread(components, band_index, n_bands, members, per_image=True):
     return leaves, treedef, tuple(axes)
 
 
+def per_image_if_mixed(component: Any, images: ImageSet) -> Any:
+    """The component with one value of each varying parameter for each image, if it has some per image, some per band."""
+    n_images, n_bands = len(images), len(images.bands)
+    paths, treedef = jax.tree_util.tree_flatten_with_path(component)
+    lengths = [0 if jnp.ndim(leaf) == (p[-1].name == "centre") else len(leaf) for p, leaf in paths]
+    if n_images == n_bands or not {n_images, n_bands} <= set(lengths):
+        return component
+    index = np.asarray(images.band_index)
+    pairs = zip(paths, lengths, strict=True)
+    return treedef.unflatten([jnp.asarray(leaf)[index] if n == n_bands else leaf for (_, leaf), n in pairs])
+
+
 def _which_axis(path, leaf, event: int, n_images: int, n_bands: int, per_image: bool) -> str:
     """Whether the leading axis of a parameter runs over images or bands (the same where both hold)."""
     if per_image and leaf.ndim == event + 1 and leaf.shape[0] in (n_images, n_bands):

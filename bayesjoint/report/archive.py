@@ -170,6 +170,7 @@ def run_record(
         "interrupted": int(draws.interrupted),
         "seconds": json.dumps(_plain(draws.seconds)),
         "step_size": json.dumps(_plain(np.ravel(draws.step_size))),
+        "ends": json.dumps(_plain(draws.ends)),
         "bands": json.dumps(list(images.bands)),
         "images": json.dumps(list(images.names)),
         "map_fit": json.dumps(fit_record(fit)) if fit is not None else "",

@@ -20,6 +20,7 @@ def assess(
     measured: Sequence[Goodness],
     fit: Mapping[str, Any] | None = None,
     interrupted: bool = False,
+    ends: Mapping[str, tuple[float, float]] | None = None,
 ) -> Verdict:
     """Whether to trust a posterior.
 
@@ -37,15 +38,16 @@ def assess(
         Record of the fit that sampling started from.
     interrupted : bool
         Whether the user stopped the sampler.
+    ends : dict of (low, high)
+        The ends of the sites whose prior has two.
     """
     scalars = [q for q in found if q.parameter != "mag"]
     findings = _mixing(scalars, diagnose)
     diverging = stats.get("diverging", np.zeros(scalars[0].draws.shape if scalars else (1, 1), dtype=bool))
     findings += judge_sampler(diverging, stats.get("energy"), interrupted=interrupted)
-    indices, ratios = (
-        {q.label: q.draws for q in scalars if q.source and q.parameter == name} for name in ("n", "q")
-    )
-    findings += judge_edges(indices, ratios)
+    ratios = {q.label: q.draws for q in scalars if q.source and q.parameter == "q"}
+    bounded = {q.label: (q.draws, *(ends or {})[q.site]) for q in scalars if q.site in (ends or {})}
+    findings += judge_edges({label: b for label, b in bounded.items() if label not in ratios}, ratios)
     findings += judge_images(measured)
     if fit is not None and not fit.get("converged", True):
         findings += judge_fit(False, str(fit.get("reason") or ""), advice=fit.get("advice") or ())

@@ -268,7 +268,8 @@ class Posterior:
         """Whether to trust this posterior, and what to do about it, in plain words."""
         stats = {str(name): array.values for name, array in self.idata.sample_stats.data_vars.items()}
         interrupted = bool(self.idata.attrs.get("interrupted", 0))
-        return assess(self.quantities, diagnose, stats, self.goodness(), self.map_fit, interrupted)
+        ends = json.loads(self.idata.attrs.get("ends", "{}"))
+        return assess(self.quantities, diagnose, stats, self.goodness(), self.map_fit, interrupted, ends)
 
     def plot_images(self, **options: Any) -> Figure:
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""

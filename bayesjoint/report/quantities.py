@@ -57,6 +57,11 @@ class Quantity:
         return " ".join(part for part in (self.source, self.parameter, self.image or self.band) if part)
 
     @property
+    def site(self) -> str:
+        """The program's name of it, but for an index."""
+        return f"{self.source}_{self.parameter}" if self.source else self.parameter
+
+    @property
     def varies(self) -> bool:
         """Whether the draws differ at all."""
         return bool(np.ptp(self.draws) > 0)

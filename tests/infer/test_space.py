@@ -19,6 +19,7 @@ import bayesjoint as bj
 from bayesjoint.infer.space import (
     constrained_values,
     find_latents,
+    latent_ends,
     latent_plates,
     log_posterior,
     observe_mean,
@@ -100,6 +101,16 @@ def test_start_is_given_else_suggested_else_the_median():
     assert float(z["given"]) == 0.7
     assert float(jnp.exp(z["suggested"])) == pytest.approx(3.0)
     assert float(jnp.exp(z["median"])) == pytest.approx(5.0)
+
+
+def test_ends_of_bounded_latents(images):
+    def program(images):
+        numpyro.sample("share", dist.Uniform(0.2, 0.7))
+        numpyro.sample("many", dist.Uniform(jnp.zeros(2), 1.0).to_event(1))
+        bj.joint_model()(images)
+
+    ends = latent_ends(program, (images,))
+    assert ends == {"galaxy_n": pytest.approx((0.3, 8.0)), "share": pytest.approx((0.2, 0.7))}
 
 
 @pytest.mark.parametrize(

@@ -92,13 +92,13 @@ def test_interruption_is_noted():
 
 def test_edges():
     middle = RNG.normal(2, 0.1, 1000)
-    assert severities(judge_edges({"n": middle}, {"q": np.full(1000, 0.7)})) == ["ok"]
+    assert severities(judge_edges({"n": (middle, 0.3, 8.0)}, {"q": np.full(1000, 0.7)})) == ["ok"]
     for end in (0.31, 7.95):
-        found = judge_edges({"galaxy n": np.full(1000, end)})
+        found = judge_edges({"galaxy n": (np.full(1000, end), 0.3, 8.0)})
         assert severities(found) == ["warning"] and "galaxy n" in found[0].what
     assert severities(judge_edges(axis_ratios={"q": np.full(10, 0.995)})) == ["note"]
     assert severities(judge_edges(axis_ratios={"q": np.full(10, 0.02)})) == ["warning"]
-    assert "at 5" in judge_edges(ends={"beta": (np.full(10, 4.99), 1.0, 5.0)})[0].what
+    assert "at 5" in judge_edges({"beta": (np.full(10, 4.99), 1.0, 5.0)})[0].what
     assert judge_edges() == []
 
 

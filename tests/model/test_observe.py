@@ -195,3 +195,19 @@ def test_stacks_of_one_size_have_sites_of_their_own(build):
     assert len(images.stacks) == len({stack.name for stack in images.stacks}) == 2
     trace = trace_of(bj.joint_model(), images)
     assert {f"pixels_{stack.name}" for stack in images.stacks} < set(trace)
+
+
+def test_structure_per_band_and_brightness_per_image(mixed):
+    """Both kinds of parameters in one galaxy: its flux then is per image."""
+
+    def program(images):
+        n, Ie = jnp.array([1.0, 2.0]), jnp.array([3.0, 4.0, 5.0])
+        bj.observe(images, bj.Sersic((0.0, 0.0), 0.7, 20.0, n, 1.5, Ie, name="galaxy"))
+
+    flux = trace_of(program, mixed)["galaxy_flux"]["value"]
+    n = np.array([1.0, 2.0])[list(mixed.band_index)]
+    ones = [
+        float(bj.Sersic((0.0, 0.0), 0.7, 20.0, k, 1.5, Ie).flux)
+        for k, Ie in zip(n, [3.0, 4.0, 5.0], strict=True)
+    ]
+    np.testing.assert_allclose(flux, ones)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -196,6 +197,17 @@ def test_verdict_sees_bad_images_and_divergences(scene, mock):
         and "r: chi2/pixel" in text
         and "NUV: chi2" not in text
     )
+
+
+def test_verdict_knows_the_ends_of_the_program_s_own_priors(scene, mock, tmp_path):
+    """A prior that ends where the draws lie is named, and still is after saving and loading."""
+    images, models = scene
+    draws = dataclasses.replace(mock.make_draws(), ends={"galaxy_n": (0.5, 1.71), "galaxy_Re": (1.0, 50.0)})
+    posterior = Posterior.from_draws(draws, images, model_images=models)
+    posterior.save(tmp_path / "ends.nc")
+    for one in (posterior, Posterior.load(tmp_path / "ends.nc")):
+        assert "of the posterior of galaxy n leans on its end at 1.71" in str(one.verdict)
+        assert "galaxy Re leans" not in str(one.verdict)
 
 
 def test_verdict_of_the_mock_is_good(posterior):
