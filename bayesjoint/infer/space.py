@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -243,18 +244,19 @@ def latent_plates(program: Program, args: tuple) -> dict[str, tuple[str, ...]]:
 
 def latent_ends(program: Program, args: tuple) -> dict[str, tuple[float, float]]:
     """The ends (low, high) of the latents whose prior has two, where they are scalars."""
-
-    def run(args):
-        trace = handlers.trace(handlers.seed(RecordLight(program), 0)).get_trace(*args)
-        supports = {name: site["fn"].support for name, site in trace.items() if _is_latent(site)}
-        return {
-            name: (jnp.asarray(support.lower_bound, float), jnp.asarray(support.upper_bound, float))
-            for name, support in supports.items()
-            if hasattr(support, "lower_bound") and hasattr(support, "upper_bound")
-        }
-
-    ends = jax.device_get(jax.jit(run)(args))
+    ends = jax.device_get(_latent_ends(program, args))
     return {name: (float(a), float(b)) for name, (a, b) in ends.items() if np.ndim(a) == np.ndim(b) == 0}
+
+
+@partial(jax.jit, static_argnames="program")
+def _latent_ends(program: Program, args: tuple) -> dict[str, tuple[jax.Array, jax.Array]]:
+    trace = handlers.trace(handlers.seed(RecordLight(program), 0)).get_trace(*args)
+    supports = {name: site["fn"].support for name, site in trace.items() if _is_latent(site)}
+    return {
+        name: (jnp.asarray(support.lower_bound, float), jnp.asarray(support.upper_bound, float))
+        for name, support in supports.items()
+        if hasattr(support, "lower_bound") and hasattr(support, "upper_bound")
+    }
 
 
 def _median(fn: dist.Distribution, shape: tuple[int, ...]) -> jax.Array:
