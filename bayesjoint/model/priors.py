@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
@@ -107,7 +108,9 @@ def sample_sky(images: ImageSet, prior: dist.Distribution | None = None):
 def _sample_centre(name: str, images: ImageSet, per_band: bool, given):
     if given is not None and not isinstance(given, dist.Distribution):
         check_plain("prior", f"{name}_centre", given, "arcsec")
-        return _with_parts(name, jnp.asarray(as_centre(given), jnp.result_type(float)))
+        centre = jnp.asarray(as_centre(given), jnp.result_type(float))
+        is_tied = any(isinstance(part, jax.Array) for part in jax.tree.leaves(given))
+        return centre if is_tied else _with_parts(name, centre)
     start = images.start
     width = 0.5 * (start.effective_radius + start.seeing)
     if given is not None:
@@ -162,7 +165,9 @@ def _sample(site: str, prior, images: ImageSet, per_band: bool, start=None):
     """A sample of a distribution, in the plate of bands if wanted; anything else is itself (fixed or tied)."""
     if not isinstance(prior, dist.Distribution):
         check_plain("prior", site, prior, "arcsec, degrees or nJy")
-        return numpyro.deterministic(site, jnp.asarray(prior, jnp.result_type(float)))
+        value = jnp.asarray(prior, jnp.result_type(float))
+        # a tied value has a site already, perhaps of this very name
+        return value if isinstance(prior, jax.Array) else numpyro.deterministic(site, value)
     infer = {} if start is None else {"start": start}
     if not per_band:
         return numpyro.sample(site, prior, infer=infer)

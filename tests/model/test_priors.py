@@ -101,6 +101,15 @@ def test_fixed_values_are_reported_and_take_no_units(mixed):
         trace_of(bj.sample_structure, "galaxy", mixed, Re=2 * u.arcmin)
 
 
+def test_values_sampled_by_hand_keep_their_names(mixed):
+    def program():
+        n = numpyro.sample("galaxy_n", dist.Uniform(0.5, 4.0))
+        east = numpyro.sample("galaxy_east", dist.Normal(0.0, 1.0))
+        return bj.sample_structure("galaxy", mixed, n=n, centre=(east, 0.0))
+
+    assert {"galaxy_n", "galaxy_east"} < latents(trace_of(program))
+
+
 def test_one_of_q_and_pa_given(mixed):
     trace = trace_of(bj.sample_structure, "galaxy", mixed, q=dist.Beta(2.0, 2.0))
     assert {"galaxy_q", "galaxy_pa"} < latents(trace) and "galaxy_ellipticity" not in trace
