@@ -1,5 +1,11 @@
 """Joint multiband galaxy models as NumPyro programs, fitted in native pixels, with error bars to trust."""
 
+import os
+
+# On some processors XLA reports every program that it loads from its cache as an error, wrongly (openxla/xla#44565);
+# it reads this once, when JAX is first imported. Failures are raised as exceptions all the same.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 from bayesjoint.compilation import enable_compilation_cache
 from bayesjoint.data.fits import read_image, read_images
 from bayesjoint.data.frame import TangentFrame

@@ -13,9 +13,10 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from bayesjoint import __version__
+from bayesjoint.infer.sampler import Likelihood
 
 DEMO_FOLDER = "bayesjoint-demo"
 INTERRUPTED = 130
@@ -82,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     fit.set_defaults(command=run_fit)
     info = commands.add_parser("info", parents=[_image_options()], help="tell what was read from each file")
     info.set_defaults(command=run_info)
-    demo = commands.add_parser("demo", parents=[_sampling_options(300, 100)], help="run the main job")
+    demo = commands.add_parser("demo", parents=[_sampling_options()], help="run the main job")
     demo.add_argument("--real", action="store_true", help="fit LEDA 41136, downloaded, not a simulation")
     demo.add_argument("--out", default=DEMO_FOLDER, metavar="DIR", help=f"default {DEMO_FOLDER}")
     demo.set_defaults(command=run_demo)
@@ -107,13 +108,13 @@ def _image_options() -> Parser:
     return options
 
 
-def _sampling_options(draws: int = 300, warmup: int = 75) -> Parser:
+def _sampling_options() -> Parser:
     options = Parser(add_help=False)
     group = options.add_argument_group("sampling")
     for name, default, least, help_text in (
-        ("draws", draws, 1, "draws kept of each chain"),
+        ("draws", 1000, 1, "draws kept of each chain"),
         ("chains", 4, 1, "chains"),
-        ("warmup", warmup, 10, "draws of each chain before those kept"),
+        ("warmup", 300, 10, "draws of each chain before those kept"),
         ("seed", 0, 0, "of the random numbers"),
     ):
         kind = _whole(least)
@@ -121,16 +122,20 @@ def _sampling_options(draws: int = 300, warmup: int = 75) -> Parser:
     group.add_argument(
         "--target-accept",
         type=_share,
-        default=0.65,
         metavar="SHARE",
-        help="acceptance the step is adapted to; default 0.65, higher where draws diverge",
+        help="acceptance the step is adapted to; default 0.8 (exact likelihood: 0.65), higher where draws diverge",
     )
     group.add_argument(
         "--max-tree-depth",
         type=_whole(1),
-        default=2,
         metavar="DEPTH",
-        help="trajectories of at most 2^DEPTH - 1 steps; default 2, up to 8 where effective samples stay few",
+        help="trajectories of at most 2^DEPTH - 1 steps; default 8 (exact likelihood: 2)",
+    )
+    group.add_argument(
+        "--likelihood",
+        choices=get_args(Likelihood),
+        default="auto",
+        help="what is sampled: compressed where that holds (auto, default), whatever it errs (compressed), or exact",
     )
     options.add_argument("--overwrite", action="store_true", help="replace an earlier result")
     options.add_argument("--quiet", action="store_true", help="print only warnings and errors")

@@ -196,6 +196,7 @@ def fit_summary(
             "chains": int(posterior.idata.posterior.sizes["chain"]),
             "draws": int(posterior.idata.posterior.sizes["draw"]),
             **{key: int(attributes[key]) for key in ("warmup", "seed")},
+            "likelihood": attributes["likelihood"],
             "interrupted": bool(attributes["interrupted"]),
         },
         "seconds": {name: round(float(value), 3) for name, value in seconds.items()},

@@ -102,7 +102,7 @@ def fit_images(
         outcome.append(f"{fit.layout.size} parameters, {'' if fit.converged else 'NOT '}converged")
         outcome += [f"{fit.iterations} iterations", f"chi2/dof {fit.chi2_per_dof:.4f}"]
     counts = {name: getattr(settings, name) for name in ("draws", "chains", "warmup", "seed")}
-    tuning = {name: getattr(settings, name) for name in ("target_accept", "max_tree_depth")}
+    tuning = {name: getattr(settings, name) for name in ("target_accept", "max_tree_depth", "likelihood")}
     what = "NUTS, {chains} chains of {draws} draws after {warmup} to warm up".format(**counts)
     with log.step("sample", what) as outcome:
         made_by = {"command": settings.command_line}
@@ -112,6 +112,7 @@ def fit_images(
         stats = posterior.idata.sample_stats
         outcome.append(f"{float(stats['n_steps'].mean()):.1f} leapfrogs a draw")
         outcome.append(f"{int(stats['diverging'].sum())} divergences")
+        outcome.append(f"{posterior.idata.attrs['likelihood']} likelihood")
     _say_if_interrupted(log, posterior, settings.draws)
     with log.step("write", "posterior, tables and figures"):
         write_results(folder, posterior, fit, seconds=log.seconds, files=files, truth=truth)

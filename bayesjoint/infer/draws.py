@@ -1,13 +1,21 @@
 """What a sampler hands over: draws of the posterior with how they were made, as plain arrays.
 
-`Draws` knows nothing of the sampler that made it nor of what reports are made from it.
+Nothing here knows the sampler that made them nor what reports are made from them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from bayesjoint.data.image_set import ImageSet
+from bayesjoint.infer.space import Layout, Program, constrained_values, latent_plates
+
+TOLERATED_ERROR = 0.01  # standard deviation of a compressed log posterior about the exact one
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class Draws:
         True where the user stopped the sampler before the number of draws asked for.
     ends : dict of (low, high)
         Of the scalar latents whose prior has two ends.
+    likelihood_errors : array (n,) or None
+        Compressed minus exact log posterior at some of the draws, about their mean; None where the exact one was sampled.
     """
 
     values: dict[str, np.ndarray]
@@ -45,3 +55,40 @@ class Draws:
     seconds: dict[str, float]
     interrupted: bool = False
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)
+    likelihood_errors: np.ndarray | None = None
+
+    @property
+    def likelihood_holds(self) -> bool:
+        """Whether the likelihood that was sampled is the exact one, as far as any posterior can tell."""
+        return self.likelihood_errors is None or bool(np.std(self.likelihood_errors) <= TOLERATED_ERROR)
+
+
+@partial(jax.jit, static_argnames=("program", "layout"))
+def _constrain_all(program: Program, layout: Layout, z, args: tuple) -> dict[str, jax.Array]:
+    return jax.vmap(lambda one: constrained_values(program, layout, one, args))(z)
+
+
+def constrain(
+    program: Program, layout: Layout, unconstrained: np.ndarray, args: tuple
+) -> dict[str, np.ndarray]:
+    """Constrained latents and deterministics of all draws, each (chains, draws, *shape)."""
+    chains, draws, size = unconstrained.shape
+    values = _constrain_all(program, layout, jnp.asarray(unconstrained.reshape(-1, size)), args)
+    return {name: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for name, v in values.items()}
+
+
+def value_dims(program: Program, args: tuple, values: dict[str, np.ndarray]) -> dict[str, tuple[str, ...]]:
+    """Names of the trailing axes of each value: the plates of latents; bands for fluxes; else numbered."""
+    images = args[0]
+    lengths = {}
+    if isinstance(images, ImageSet):
+        lengths = {"band": len(images.bands), "image": len(images)}
+    plates = latent_plates(program, args)
+    dims = {}
+    for name, value in values.items():
+        shape = value.shape[2:]
+        plated = plates.get(name, ("band",) if shape[:1] == (lengths.get("band"),) else ())
+        known = [p if lengths.get(p) == n else None for p, n in zip(plated, shape, strict=False)]
+        known += [None] * (len(shape) - len(known))
+        dims[name] = tuple(p or f"{name}_dim_{axis}" for axis, p in enumerate(known))
+    return dims

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.special import chdtri
 
+from bayesjoint.infer.draws import TOLERATED_ERROR
 from bayesjoint.infer.verdict import Finding, Severity, counted, named
 
 R_HAT_LIMIT = 1.01
@@ -139,6 +140,17 @@ def _judge_energy(energy: np.ndarray) -> Finding:
         return Finding("ok", f"energy is explored well (BFMI at least {worst:.2f})", worst)
     advice = "tails may be missed: narrow a very broad prior, or write a hierarchy in its non-centred form"
     return Finding("warning", f"BFMI is {worst:.2f} (wanted over {BFMI_LIMIT})", worst, advice)
+
+
+def judge_likelihood(errors: np.ndarray, k_hat: float) -> Finding:
+    """Judge a compressed log posterior by its errors at some of the draws, and the shape of its importance ratios' tail."""
+    rms, largest = float(np.std(errors)), float(np.max(np.abs(errors)))
+    what = f"compressed log posterior is within {largest:.1g} of the exact one at {errors.size} draws"
+    if rms <= TOLERATED_ERROR:
+        return Finding("ok", what, rms)
+    what = f"{what} (rms {rms:.2g}, PSIS k-hat {k_hat:.2f})"
+    severity: Severity = "fail" if rms > 0.3 or k_hat > 0.7 else "warning"
+    return Finding(severity, what, rms, 'sample with likelihood="exact", or "auto", which does so by itself')
 
 
 def judge_edges(

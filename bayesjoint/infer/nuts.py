@@ -1,7 +1,7 @@
-"""NUTS on the program itself, whitened by the fit.
+"""NUTS on a whitened log density.
 
-NumPyro's No-U-Turn kernel (Hoffman & Gelman 2014; Phan et al. 2019) samples u in z = z_map + R u, where R R^T is the fit's
-covariance, with a unit mass matrix; warm-up adapts the step size. Chains run in compiled chunks of draws, a thread
+NumPyro's No-U-Turn kernel (Hoffman & Gelman 2014; Phan et al. 2019) samples u in x = centre + root @ u, where root root^T is
+the fit's covariance, with a unit mass matrix; warm-up adapts the step size. Chains run in compiled chunks of draws, a thread
 for each core, so progress, Ctrl-C and the compilation cache all work without callbacks from compiled code.
 """
 
@@ -11,56 +11,101 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 from tqdm.auto import tqdm
 
-from bayesjoint.data.image_set import ImageSet
-from bayesjoint.infer.curvature import quadratic
-from bayesjoint.infer.draws import Draws
-from bayesjoint.infer.fit import MapFit
-from bayesjoint.infer.space import (
-    Layout,
-    Program,
-    constrained_values,
-    latent_ends,
-    latent_plates,
-    log_posterior,
-)
+from bayesjoint.infer.space import Program
 
 CHUNK = 25
 # in whitened space three leapfrogs of 0.85 go two and a half standard deviations, which is as far as it pays to go
 FIRST_STEP = 0.85
-TARGET_ACCEPT = 0.65
-TREE_DEPTH = 2
 OVERDISPERSION = 1.5
 
 
 class Whitening(NamedTuple):
-    """z = centre + root @ u."""
+    """x = centre + root @ u."""
 
     centre: np.ndarray
     root: np.ndarray
 
 
-@cache
-def _kernel(program: Program, layout: Layout, warmup: int, target_accept: float, max_tree_depth: int):
-    """NumPyro's NUTS functions for a program; the potential is that of the whitened vector u."""
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A log density to sample.
 
-    def potential_of(whitening: Whitening, args: tuple):
-        return lambda u: -log_posterior(program, layout, whitening.centre + whitening.root @ u, args)
+    Attributes
+    ----------
+    density : function (program, static, x, *known)
+        The log density at x (D,).
+    program, static
+        Its first arguments; with `density` they name what is compiled, once.
+    known : tuple
+        What else it takes: arrays.
+    whitening : Whitening
+    start : function of x
+        Log density and gradient at a chain's start.
+    """
+
+    density: Callable[..., jax.Array]
+    program: Program
+    static: Hashable
+    known: tuple
+    whitening: Whitening
+    start: Callable[[np.ndarray], tuple]
+
+
+class Tuning(NamedTuple):
+    """How many draws, and how they are made; see `bayesjoint.sample`."""
+
+    draws: int
+    chains: int
+    warmup: int
+    seed: int
+    target_accept: float | None = None
+    max_tree_depth: int | None = None
+
+    def or_else(self, **values: Any) -> Tuning:
+        """With these values where none is given."""
+        return self._replace(**{name: value for name, value in values.items() if getattr(self, name) is None})
+
+
+class Chains(NamedTuple):
+    """Draws x (chains, draws, D) and statistics (chains, draws) after warm-up, and how they were made."""
+
+    x: np.ndarray
+    stats: dict[str, np.ndarray]
+    step_size: np.ndarray
+    seconds: dict[str, float]
+    interrupted: bool
+
+
+@cache
+def _kernel(
+    density: Callable[..., jax.Array],
+    program: Program,
+    static: Hashable,
+    warmup: int,
+    target_accept: float,
+    max_tree_depth: int,
+):
+    """NumPyro's NUTS functions for a log density; the potential is that of the whitened vector u."""
+
+    def potential_of(whitening: Whitening, known: tuple):
+        return lambda u: -density(program, static, whitening.centre + whitening.root @ u, *known)
 
     start, step = hmc(potential_fn_gen=potential_of, algo="NUTS")
 
     @jax.jit
-    def first(u, potential, gradient, key, whitening, args):
+    def first(u, potential, gradient, key, whitening, known):
         return start(
             ParamInfo(u, potential, gradient),
             num_warmup=warmup,
@@ -68,14 +113,14 @@ def _kernel(program: Program, layout: Layout, warmup: int, target_accept: float,
             adapt_mass_matrix=False,
             target_accept_prob=target_accept,
             max_tree_depth=max_tree_depth,
-            model_args=(whitening, args),
+            model_args=(whitening, known),
             rng_key=key,
         )
 
     @partial(jax.jit, static_argnames="draws")
-    def chunk(state, whitening, args, draws: int):
+    def chunk(state, whitening, known, draws: int):
         def one(state, _):
-            state = step(state, (whitening, args), {})
+            state = step(state, (whitening, known), {})
             kept = (
                 state.z,
                 state.potential_energy,
@@ -91,66 +136,49 @@ def _kernel(program: Program, layout: Layout, warmup: int, target_accept: float,
     return first, chunk
 
 
-def run_nuts(
-    program: Program,
-    args: tuple,
-    fit: MapFit,
-    *,
-    draws: int,
-    chains: int,
-    warmup: int,
-    seed: int,
-    target_accept: float = TARGET_ACCEPT,
-    max_tree_depth: int = TREE_DEPTH,
-    progress: bool | None = None,
-) -> Draws:
-    """Sample a program's posterior; see `bayesjoint.sample`.
+def run_nuts(target: Target, tuning: Tuning, progress: bool | None = None) -> Chains:
+    """Sample a log density.
 
     Returns
     -------
-    Draws
+    Chains
         With fewer draws, and `interrupted` set, when Ctrl-C was pressed during sampling.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When pressed before there is a draw to keep.
     """
     began = time.perf_counter()
-    layout = fit.layout
-    first, chunk = _kernel(program, layout, warmup, target_accept, max_tree_depth)
-    whitening = Whitening(fit.unconstrained, np.linalg.cholesky(fit.covariance))
-    scatter = OVERDISPERSION * np.random.default_rng(seed).normal(size=(chains, layout.size))
+    warmup, draws, chains = tuning.warmup, tuning.draws, tuning.chains
+    how = (warmup, tuning.target_accept, tuning.max_tree_depth)
+    first, chunk = _kernel(target.density, target.program, target.static, *how)
+    whitening = target.whitening
+    scatter = np.random.default_rng(tuning.seed).normal(size=(chains, len(whitening.centre)))
     # raw threefry keys: made without compiling anything
-    keys = [np.array([seed % 2**32, chain], np.uint32) for chain in range(chains)]
-    starts = [_finite_start(program, layout, u, whitening, args) for u in scatter]
-    states = [first(*start, key, whitening, args) for start, key in zip(starts, keys, strict=True)]
-    advance = partial(_advance, chunk, whitening, args)
+    keys = [np.array([tuning.seed % 2**32, chain], np.uint32) for chain in range(chains)]
+    starts = [_finite_start(target, OVERDISPERSION * u) for u in scatter]
+    states = [first(*start, key, whitening, target.known) for start, key in zip(starts, keys, strict=True)]
+    advance = partial(_advance, chunk, whitening, target.known)
     opening = advance(states[0])  # compiles, before threads share the program
     compiled = time.perf_counter()
     kept, interrupted = _run_chains(advance, states, opening, -(-(warmup + draws) // CHUNK), progress)
     sampled = time.perf_counter()
     if interrupted and min(len(chain) for chain in kept) * CHUNK < warmup + 4:
         raise KeyboardInterrupt("stopped during warm-up: no draws to keep")
-    unconstrained, stats = _collect(kept, warmup, draws, whitening)
-    values = _constrain(program, layout, unconstrained, args)
-    return Draws(
-        values=values,
-        dims=value_dims(program, args, values),
-        stats=stats,
-        unconstrained=unconstrained,
-        step_size=np.array([chain[-1].step_size for chain in kept]),
-        warmup=warmup,
-        seed=seed,
-        seconds={"compile": compiled - began, "sample": sampled - compiled},
-        interrupted=interrupted,
-        ends=latent_ends(program, args),
-    )
+    x, stats = _collect(kept, warmup, draws, whitening)
+    step_size = np.array([chain[-1].step_size for chain in kept])
+    seconds = {"compile": compiled - began, "sample": sampled - compiled}
+    return Chains(x, stats, step_size, seconds, interrupted)
 
 
-def _finite_start(program: Program, layout: Layout, u, whitening: Whitening, args: tuple) -> tuple:
-    """A chain's start (u, potential, gradient), drawn towards the fit until the log posterior is finite there."""
+def _finite_start(target: Target, u: np.ndarray) -> tuple:
+    """A chain's start (u, potential, gradient), drawn towards the fit until the log density is finite there."""
+    centre, root = target.whitening
     for _ in range(20):
-        value, gradient = jax.device_get(
-            quadratic(program, layout, whitening.centre + whitening.root @ u, args)[:2]
-        )
+        value, gradient = jax.device_get(target.start(centre + root @ u))
         if np.isfinite(value) and np.all(np.isfinite(gradient)):
-            return u, -value, -(whitening.root.T @ gradient)
+            return u, -value, -(root.T @ gradient)
         u = 0.5 * u
     raise ValueError("the log posterior is not finite near the fit: check the fit's verdict before sampling")
 
@@ -167,9 +195,9 @@ class _Chunk(NamedTuple):
     step_size: float
 
 
-def _advance(chunk, whitening: Whitening, args: tuple, state) -> tuple[Any, _Chunk]:
+def _advance(chunk, whitening: Whitening, known: tuple, state) -> tuple[Any, _Chunk]:
     """Run one compiled chunk of a chain."""
-    state, kept = chunk(state, whitening, args, CHUNK)
+    state, kept = chunk(state, whitening, known, CHUNK)
     return state, _Chunk(*jax.device_get(kept), step_size=float(state.adapt_state.step_size))
 
 
@@ -229,7 +257,7 @@ def _is_quiet(progress: bool | None) -> bool:
 def _collect(
     kept: list[list[_Chunk]], warmup: int, draws: int, whitening: Whitening
 ) -> tuple[np.ndarray, dict]:
-    """Unconstrained draws (chains, draws, P) and statistics (chains, draws) after warm-up, chains cut to one length."""
+    """Draws x (chains, draws, D) and statistics (chains, draws) after warm-up, chains cut to one length."""
     length = min(len(chain) for chain in kept) * CHUNK
     keep = slice(warmup, min(length, warmup + draws))
 
@@ -239,34 +267,3 @@ def _collect(
     stats = {name: gather(name) for name in ("energy", "n_steps", "acceptance_rate", "diverging")}
     stats["lp"] = -gather("potential")
     return whitening.centre + gather("u") @ whitening.root.T, stats
-
-
-@partial(jax.jit, static_argnames=("program", "layout"))
-def _constrain_all(program: Program, layout: Layout, z, args: tuple) -> dict[str, jax.Array]:
-    return jax.vmap(lambda one: constrained_values(program, layout, one, args))(z)
-
-
-def _constrain(
-    program: Program, layout: Layout, unconstrained: np.ndarray, args: tuple
-) -> dict[str, np.ndarray]:
-    """Constrained latents and deterministics of all draws, each (chains, draws, *shape)."""
-    chains, draws, size = unconstrained.shape
-    values = _constrain_all(program, layout, jnp.asarray(unconstrained.reshape(-1, size)), args)
-    return {name: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for name, v in values.items()}
-
-
-def value_dims(program: Program, args: tuple, values: dict[str, np.ndarray]) -> dict[str, tuple[str, ...]]:
-    """Names of the trailing axes of each value: the plates of latents; bands for fluxes; else numbered."""
-    images = args[0]
-    lengths = {}
-    if isinstance(images, ImageSet):
-        lengths = {"band": len(images.bands), "image": len(images)}
-    plates = latent_plates(program, args)
-    dims = {}
-    for name, value in values.items():
-        shape = value.shape[2:]
-        plated = plates.get(name, ("band",) if shape[:1] == (lengths.get("band"),) else ())
-        known = [p if lengths.get(p) == n else None for p, n in zip(plated, shape, strict=False)]
-        known += [None] * (len(shape) - len(known))
-        dims[name] = tuple(p or f"{name}_dim_{axis}" for axis, p in enumerate(known))
-    return dims

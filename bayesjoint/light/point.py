@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
 
 from bayesjoint.light.checks import check_plain
 from bayesjoint.light.geometry import as_centre
@@ -37,7 +40,13 @@ class PointSource:
     flux: Any
     name: str | None = None
 
+    amplitude: ClassVar[str] = "flux"
+
     def __post_init__(self):
         check_plain("PointSource", "centre", self.centre, "arcsec")
         check_plain("PointSource", "flux", self.flux, "nJy")
         object.__setattr__(self, "centre", as_centre(self.centre))
+
+    def transform(self, kx, ky) -> jax.Array:
+        """Fourier transform of the unit-flux source about its centre: 1 at all angular frequencies."""
+        return jnp.ones(jnp.broadcast_shapes(jnp.shape(kx), jnp.shape(ky)), jnp.result_type(kx, ky))

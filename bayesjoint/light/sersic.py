@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +65,8 @@ class Sersic:
     Re: Any
     Ie: Any
     name: str | None = None
+
+    amplitude: ClassVar[str] = "Ie"
 
     def __post_init__(self):
         for name, unit in _UNITS.items():

@@ -100,7 +100,9 @@ def sersic_log_norm(n: ArrayLike) -> Array:
 
 
 def sersic_transform(k2: ArrayLike, n: ArrayLike) -> Array:
-    """Fourier transform of a round Sersic profile of unit flux, looked up.
+    """Fourier transform of a round Sersic profile of unit flux, looked up, at not too many wave numbers.
+
+    For whole images `radial_table` and `look_up` share what depends on n alone.
 
     Parameters
     ----------
@@ -118,8 +120,30 @@ def sersic_transform(k2: ArrayLike, n: ArrayLike) -> Array:
     -----
     The derivatives with respect to k2 (of the same cubic) and n (of the same series) come from the table.
     """
-    k2 = _floating(k2)
-    return look_up(k2, _floating(n), radial_table(n, k2.dtype))
+    return _transform(_floating(k2), _floating(n))
+
+
+@jax.custom_jvp
+def _transform(k2: Array, n: Array) -> Array:
+    return _value_and_slopes(k2, n)[0]
+
+
+@_transform.defjvp
+def _transform_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    value, by_k2, by_n = _value_and_slopes(*primals)
+    return value, by_k2 * tangents[0] + by_n * tangents[1].astype(value.dtype)
+
+
+def _value_and_slopes(k2: Array, n: Array) -> tuple[Array, Array, Array]:
+    """The transform, and its derivatives by k2 and n, from the series of just the cells that k2 meets."""
+    cubics = jnp.asarray(_stored_cubics(k2.dtype))
+    powers, panel = _index_powers(n.astype(k2.dtype), cubics.shape[1])
+    cell, u = _cell_of(k2)
+    series = cubics.reshape(*cubics.shape[:2], -1, 4).at[panel, :, cell].get(mode="clip")
+    both = jnp.einsum("pt,...tj->p...j", powers, series, precision=lax.Precision.HIGHEST)
+    (c0, c1, c2, c3), (d0, d1, d2, d3) = jnp.moveaxis(both, -1, 1)
+    value = c0 + u * (c1 + u * (c2 + u * c3))
+    return value, c1 + u * (2.0 * c2 + u * (3.0 * c3)), d0 + u * (d1 + u * (d2 + u * d3))
 
 
 def radial_table(n: ArrayLike, dtype: Any = None) -> Array:
@@ -220,17 +244,20 @@ def _series_at(n: Array, series: np.ndarray) -> Array:
 
 def _cubics_at(n: Array, dtype: Any) -> Array:
     """Coefficients of the cubic of each cell, and of its derivative by n, (2, cells, 4)."""
-    table = load_table()
     cubics = jnp.asarray(_stored_cubics(np.dtype(dtype)))
-    n = n.astype(dtype)
+    powers, panel = _index_powers(n.astype(dtype), cubics.shape[1])
+    return jnp.dot(powers, cubics[panel], precision=lax.Precision.HIGHEST).reshape(2, -1, 4)
+
+
+def _index_powers(n: Array, terms: int) -> tuple[Array, Array]:
+    """The powers of n's place in its panel and their derivatives by n, (2, terms), and the panel."""
     held = _inside(n)
     panel, x = _place(held)
     # x is linear in ln n
-    by_panel = jnp.asarray(2.0 / np.diff(np.log(table.index_edges)), dtype)
-    scale = jnp.where(held == n, by_panel[panel] / held, jnp.zeros((), dtype))
-    powers = _powers(x, cubics.shape[1])
-    both = jnp.stack([powers, scale * _power_slopes(powers)])
-    return jnp.dot(both, cubics[panel], precision=lax.Precision.HIGHEST).reshape(2, -1, 4)
+    by_panel = jnp.asarray(2.0 / np.diff(np.log(load_table().index_edges)), n.dtype)
+    scale = jnp.where(held == n, by_panel[panel] / held, jnp.zeros((), n.dtype))
+    powers = _powers(x, terms)
+    return jnp.stack([powers, scale * _power_slopes(powers)]), panel
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -28,6 +28,8 @@ class FlatSky:
     """
 
     level: Any
+
+    amplitude: ClassVar[str] = "level"
 
     def __post_init__(self):
         check_plain("FlatSky", "level", self.level, "nJy/arcsec^2")

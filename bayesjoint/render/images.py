@@ -93,6 +93,14 @@ class Light:
         leaves = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
         return jax.tree.unflatten(self.treedef, leaves)
 
+    def are_amplitudes(self) -> np.ndarray:
+        """Which of the `parameters` are amplitudes, in which the pixels are linear: (parameters,)."""
+        components = jax.tree.unflatten(self.treedef, self.leaves)
+        paths, _ = jax.tree_util.tree_flatten_with_path(components)
+        shapes = [leaf.shape[1:] if axis == 0 else leaf.shape for leaf, axis in self._pairs()]
+        linear = [path[-1].name == components[path[0].idx].amplitude for path, _ in paths]
+        return np.repeat(linear, [int(np.prod(shape)) for shape in shapes])
+
     def radial_tables(self) -> tuple[tuple, tuple]:
         """The radial transform of every source: those of all images (None where shared), and the shared ones."""
         dtype = jnp.finfo(self.stacks[0].transfer.dtype).dtype

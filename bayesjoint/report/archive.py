@@ -170,6 +170,8 @@ def run_record(
         "interrupted": int(draws.interrupted),
         "seconds": json.dumps(_plain(draws.seconds)),
         "step_size": json.dumps(_plain(np.ravel(draws.step_size))),
+        "likelihood": "exact" if draws.likelihood_errors is None else "compressed",
+        "likelihood_errors": json.dumps(_plain(draws.likelihood_errors)),
         "ends": json.dumps(_plain(draws.ends)),
         "bands": json.dumps(list(images.bands)),
         "images": json.dumps(list(images.names)),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bayesjoint.infer.goodness import Goodness, judge_fit, judge_images
-from bayesjoint.infer.mixing import judge_convergence, judge_edges, judge_sampler
+from bayesjoint.infer.mixing import judge_convergence, judge_edges, judge_likelihood, judge_sampler
 from bayesjoint.infer.verdict import Finding, Verdict
 from bayesjoint.report.quantities import Quantity
 
@@ -21,6 +21,7 @@ def assess(
     fit: Mapping[str, Any] | None = None,
     interrupted: bool = False,
     ends: Mapping[str, tuple[float, float]] | None = None,
+    likelihood_errors: tuple[np.ndarray, float] | None = None,
 ) -> Verdict:
     """Whether to trust a posterior.
 
@@ -40,11 +41,15 @@ def assess(
         Whether the user stopped the sampler.
     ends : dict of (low, high)
         The ends of the sites whose prior has two.
+    likelihood_errors : (array, float), optional
+        Errors of a compressed log posterior at some of the draws, and the PSIS k-hat of its importance ratios.
     """
     scalars = [q for q in found if q.parameter != "mag"]
     findings = _mixing(scalars, diagnose)
     diverging = stats.get("diverging", np.zeros(scalars[0].draws.shape if scalars else (1, 1), dtype=bool))
     findings += judge_sampler(diverging, stats.get("energy"), interrupted=interrupted)
+    if likelihood_errors is not None:
+        findings.append(judge_likelihood(*likelihood_errors))
     ratios = {q.label: q.draws for q in scalars if q.source and q.parameter == "q"}
     bounded = {q.label: (q.draws, *(ends or {})[q.site]) for q in scalars if q.site in (ends or {})}
     findings += judge_edges({label: b for label, b in bounded.items() if label not in ratios}, ratios)

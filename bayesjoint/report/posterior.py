@@ -64,6 +64,16 @@ def diagnose(draws: np.ndarray) -> tuple[float, float, float]:
     return r_hat, bulk, tail
 
 
+def pareto_k(log_ratios: np.ndarray) -> float:
+    """Shape of the tail of importance ratios: under 0.7 they can be trusted.
+
+    (Vehtari et al. 2024, JMLR 25, 72.)
+    """
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return float(_arviz().psislw(np.array(log_ratios))[1])
+
+
 class Posterior:
     """Draws of a posterior, the images they explain, and how they were made.
 
@@ -269,7 +279,16 @@ class Posterior:
         stats = {str(name): array.values for name, array in self.idata.sample_stats.data_vars.items()}
         interrupted = bool(self.idata.attrs.get("interrupted", 0))
         ends = json.loads(self.idata.attrs.get("ends", "{}"))
-        return assess(self.quantities, diagnose, stats, self.goodness(), self.map_fit, interrupted, ends)
+        errors = self.likelihood_errors
+        checked = None if errors is None else (errors, pareto_k(-errors))
+        measured = self.goodness()
+        return assess(self.quantities, diagnose, stats, measured, self.map_fit, interrupted, ends, checked)
+
+    @property
+    def likelihood_errors(self) -> np.ndarray | None:
+        """Compressed minus exact log posterior at some of the draws, about their mean; None of exact draws."""
+        errors = json.loads(self.idata.attrs.get("likelihood_errors", "null"))
+        return None if errors is None else np.array(errors)
 
     def plot_images(self, **options: Any) -> Figure:
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""

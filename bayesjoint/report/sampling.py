@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,9 @@ import numpy as np
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.fit import MapFit, fit_map
-from bayesjoint.infer.nuts import TARGET_ACCEPT, TREE_DEPTH, run_nuts
+from bayesjoint.infer.nuts import Tuning
 from bayesjoint.infer.pixels import pixel_fits
+from bayesjoint.infer.sampler import Likelihood, sample_program
 from bayesjoint.infer.space import Program, find_latents
 from bayesjoint.report.posterior import Posterior
 
@@ -23,12 +24,13 @@ def sample(
     images: ImageSet,
     *more: Any,
     init: MapFit | None = None,
-    draws: int = 300,
+    draws: int = 1000,
     chains: int = 4,
-    warmup: int = 75,
+    warmup: int = 300,
     seed: int = 0,
-    target_accept: float = TARGET_ACCEPT,
-    max_tree_depth: int = TREE_DEPTH,
+    likelihood: Likelihood = "auto",
+    target_accept: float | None = None,
+    max_tree_depth: int | None = None,
     progress: bool | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Posterior:
@@ -47,11 +49,18 @@ def sample(
         Draws kept of each chain, chains, and draws of each chain spent on adapting the step size.
     seed : int
         The same seed gives the same draws on the same machine.
-    target_accept : float
-        Acceptance that the step size is adapted to; raise it to 0.9 when draws diverge.
-    max_tree_depth : int
-        Trajectories have at most 2^depth - 1 leapfrogs. The default, 2, suits a posterior whitened by its fit; raise
-        it to 8 where effective sample sizes stay low because the posterior is far from a Gaussian.
+    likelihood : {"auto", "compressed", "exact"}
+        "compressed" samples quadratic forms that stand for the images near the fit, brightnesses integrated out, and
+        reports how far they are from the exact log posterior at some of the draws; "exact" renders the images at every step
+        (hundreds of times slower: ask for fewer draws). "auto" is compressed where that holds, to 0.01 in log posterior,
+        else exact.
+    target_accept : float, optional
+        Acceptance that the step size is adapted to, by default 0.8 (compressed) or 0.65 (exact); raise it to 0.9
+        when draws diverge.
+    max_tree_depth : int, optional
+        Trajectories have at most 2^depth - 1 leapfrogs. The default is 8 (compressed) or 2 (exact, which suits a posterior
+        whitened by its fit; raise it where effective sample sizes stay low because the posterior is far from a
+        Gaussian).
     progress : bool, optional
         Show a progress bar; by default only in a terminal or a notebook.
     provenance : dict, optional
@@ -100,21 +109,13 @@ def sample(
     for name, count, least in (("draws", draws, 1), ("chains", chains, 1), ("warmup", warmup, 10)):
         if count != int(count) or count < least:
             raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
+    if likelihood not in get_args(Likelihood):
+        raise ValueError(f"likelihood must be one of {', '.join(get_args(Likelihood))}, got {likelihood!r}")
     fit = init if init is not None else fit_map(program, images, *more, progress=progress)
     args = jax.device_put((images, *more))
     _check_init(program, args, fit)
-    kept = run_nuts(
-        program,
-        args,
-        fit,
-        draws=int(draws),
-        chains=int(chains),
-        warmup=int(warmup),
-        seed=seed,
-        target_accept=target_accept,
-        max_tree_depth=max_tree_depth,
-        progress=progress,
-    )
+    tuning = Tuning(int(draws), int(chains), int(warmup), seed, target_accept, max_tree_depth)
+    kept = sample_program(program, args, fit, tuning, likelihood, progress)
     best = kept.unconstrained.reshape(-1, fit.layout.size)[np.argmax(kept.stats["lp"])]
     means = quadratic(program, fit.layout, jnp.asarray(best), args).means
     models = [pixels.model for pixels in pixel_fits(jax.device_get(means), images)]
