@@ -80,7 +80,14 @@ def test_fit_json(written):
     assert os.path.basename(record["images"][1]["file"]) == "W1.fits"
     assert record["verdict"]["trusted"] == posterior.verdict.trusted and record["verdict"]["findings"]
     assert record["seconds"] == {"fit": 1.25}
-    assert record["sampling"] == {"chains": 2, "draws": 50, "warmup": 50, "seed": 0, "interrupted": False}
+    assert record["sampling"] == {
+        "chains": 2,
+        "draws": 50,
+        "warmup": 50,
+        "seed": 0,
+        "likelihood": "compressed",
+        "interrupted": False,
+    }
 
 
 def test_truth_json(written):

@@ -157,16 +157,18 @@ def split_linear(program: Program, layout: Layout, draws: np.ndarray, args: tupl
     first, second = draws[:_PROBES], draws[_PROBES : 2 * _PROBES]
     candidate = np.ones(layout.size, bool)
     for here, there in zip(first, second, strict=True):
-        before = _slopes(program, layout, here, args)
-        structure, amplitude, _ = before
-        candidate &= ~np.any(structure, axis=0) & np.any(amplitude, axis=0)
-        # the same latents, but for the candidates: nothing that is linear may notice
-        moved = np.where(candidate, there, here)
-        after = _slopes(program, layout, moved, args)
-        for a, b in zip(before[1:], after[1:], strict=True):
-            candidate &= np.all(np.abs(a - b) <= 1e-9 * (np.abs(a) + np.abs(b)), axis=0)
+        structure, *before = _slopes(program, layout, here, args)
+        candidate &= ~np.any(structure, axis=0) & np.any(before[0], axis=0)
+        # the same latents, but for the candidates: among these nothing that is linear may notice
+        _, *after = _slopes(program, layout, np.where(candidate, there, here), args)
+        (amplitude, hessian) = (_is_same(a, b) for a, b in zip(before, after, strict=True))
+        candidate &= np.all(amplitude, axis=0) & np.all(hessian[candidate], axis=0)
     index = np.arange(layout.size)
     return Split(layout, tuple(index[candidate].tolist()), tuple(index[~candidate].tolist()))
+
+
+def _is_same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.abs(a - b) <= 1e-9 * (np.abs(a) + np.abs(b))
 
 
 def _slopes(program: Program, layout: Layout, z, args: tuple) -> tuple[np.ndarray, ...]:

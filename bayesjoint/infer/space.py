@@ -273,13 +273,16 @@ def _latent_ends(program: Program, args: tuple) -> dict[str, tuple[jax.Array, ja
 
 
 def _median(fn: dist.Distribution, shape: tuple[int, ...]) -> jax.Array:
-    """The prior's median where it has a quantile function, else the median of 25 draws in unconstrained space."""
+    """The prior's median where it has a quantile function, else the median of 25 draws in unconstrained space.
+
+    Some quantile functions of NumPyro want another package, and raise ImportError without it.
+    """
     try:
         base = fn
         while isinstance(base, dist.Independent | dist.ExpandedDistribution):
             base = base.base_dist
         return jnp.broadcast_to(base.icdf(0.5), shape)
-    except (NotImplementedError, AttributeError):
+    except (NotImplementedError, AttributeError, ImportError):
         transform = biject_to(fn.support)
         draws = jnp.asarray(fn.sample(jax.random.PRNGKey(0), (25,)))
         extra = draws.shape[1:]

@@ -1,6 +1,6 @@
 """Speed and memory of the joint fit on the seed-shaped scene; writes docs/benchmarks/performance.md.
 
-    python tests/benchmarks/performance.py [--out docs/benchmarks/performance.md] [--quick]
+    python tests/benchmarks/performance.py [--out docs/benchmarks/performance.md]
 
 Run it on an otherwise idle machine. Ratios and their parts are timed in one run; whole processes are started anew with
 an empty compilation cache, then with the one they left.
@@ -124,46 +124,57 @@ def fit(scene: Path) -> list:
     ]
 
 
-def sampling(scene: Path) -> list:
-    """NUTS on all cores: leapfrogs a draw, effective samples a second."""
-    posterior = sampled(scene)
-    leapfrogs = float(posterior.idata.sample_stats["n_steps"].mean())
-    draws = posterior.idata.posterior.sizes["chain"] * posterior.idata.posterior.sizes["draw"]
-    rows = [
-        ("NUTS: leapfrogs a draw", f"{leapfrogs:.1f}", "<= 8"),
-        (f"NUTS: verdict on {draws} draws", posterior.verdict.headline, ""),
-    ]
-    return rows + effective_samples(posterior, f"{os.cpu_count()} cores")
+def two_cores(scene: Path) -> list:
+    """NUTS on all cores, on the exact and on the compressed likelihood."""
+    return both_likelihoods(scene, f"{os.cpu_count()} cores")
 
 
 def one_core(scene: Path) -> list:
     """The same, the whole process on one core."""
     os.sched_setaffinity(0, {0})
-    return effective_samples(sampled(scene), "one core", ">= 20")
+    return both_likelihoods(scene, "one core", ">= 20")
 
 
-def sampled(scene: Path):
-    """The scene's posterior, with the default numbers of draws."""
+def both_likelihoods(scene: Path, where: str, wanted: str = "") -> list:
+    """Rows of the exact likelihood with a few draws, and of the default with its own number of draws."""
     images = load(scene)
     import bayesjoint as bj
 
-    return bj.sample(bj.joint_model(), images, seed=1)
+    fit = bj.fit_map(bj.joint_model(), images)
+    rows = []
+    for likelihood, options in (("exact", {"draws": 300, "warmup": 75}), ("auto", {})):
+        began = time.perf_counter()
+        posterior = bj.sample(bj.joint_model(), images, init=fit, seed=1, likelihood=likelihood, **options)
+        seconds = time.perf_counter() - began
+        rows += effective_samples(
+            posterior, f"NUTS, {posterior.idata.attrs['likelihood']}, {where}", seconds, wanted
+        )
+    return rows
 
 
-def effective_samples(posterior, where: str, wanted: str = "") -> list:
-    """Rows of the smallest effective sample sizes and how many a second, compilation apart."""
+def effective_samples(posterior, label: str, seconds: float, wanted: str) -> list:
+    """Rows of leapfrogs, the smallest effective sample sizes and how many a second, compilation apart."""
+    import numpy as np
+
+    from bayesjoint.report.posterior import pareto_k
+
     table = posterior.summary()
     bulk, tail = (min(float(x) for x in table[kind] if x == x) for kind in ("ess_bulk", "ess_tail"))
-    seconds = json.loads(posterior.idata.attrs["seconds"])
-    return [
-        (f"NUTS on {where}: smallest ESS, bulk and tail", f"{bulk:.0f}, {tail:.0f}", ""),
-        (
-            f"NUTS on {where}: seconds to compile, and to warm up and sample",
-            f"{seconds['compile']:.1f}, {seconds['sample']:.1f}",
-            "",
-        ),
-        (f"NUTS on {where}: bulk ESS/s", f"{bulk / seconds['sample']:.1f}", wanted),
+    steps = posterior.idata.sample_stats["n_steps"]
+    spent = json.loads(posterior.idata.attrs["seconds"])
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in spent.items())
+    rows = [
+        (f"{label}: leapfrogs a draw", f"{float(steps.mean()):.1f}", "<= 8"),
+        (f"{label}: smallest ESS, bulk and tail, of {steps.size} draws", f"{bulk:.0f}, {tail:.0f}", ""),
+        (f"{label}: seconds, cold (and parts)", f"{seconds:.1f} ({parts})", ""),
+        (f"{label}: bulk ESS a second of sampling", f"{bulk / spent['sample']:.0f}", wanted),
+        (f"{label}: verdict", posterior.verdict.headline, ""),
     ]
+    if posterior.likelihood_errors is not None:
+        errors = posterior.likelihood_errors
+        text = f"{np.std(errors):.1e} (PSIS k-hat {pareto_k(-errors):.2f})"
+        rows.append((f"{label}: error of the log posterior (sd)", text, "<= 0.01"))
+    return rows
 
 
 def compile_times(scene: Path) -> list:
@@ -222,7 +233,7 @@ print(json.dumps([time.perf_counter() - began, peak]))
 PARTS = {
     "gradient": gradient,
     "fit": fit,
-    "sampling": sampling,
+    "two_cores": two_cores,
     "one_core": one_core,
     "compile_times": compile_times,
 }

@@ -1,0 +1,129 @@
+"""The compressed likelihood against the exact one, for programs of many kinds; its derivatives; its failures."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro import handlers
+
+import bayesjoint as bj
+from bayesjoint.infer import compress
+from bayesjoint.infer.nuts import Tuning
+from bayesjoint.infer.sampler import _around_fit, sample_program
+from bayesjoint.infer.space import log_posterior
+
+
+def looped(images):
+    """An `observe` for each image, a nucleus in one band, one sky fixed, and a measurement of the program's own."""
+    structure = bj.sample_structure("galaxy", images)
+    Ie = bj.sample_brightness("galaxy", images)
+    nucleus = numpyro.sample("nucleus", dist.Normal(0.0, 100.0))
+    sky = numpyro.sample("sky", dist.Normal(0.0, 5.0))
+    numpyro.sample("known_size", dist.Normal(structure["Re"], 0.5), obs=2.1)
+    bj.observe(images[0], bj.Sersic(**structure, Ie=Ie[0]), bj.FlatSky(0.5))
+    star = bj.PointSource(structure["centre"], nucleus, name="nucleus")
+    bj.observe(images[1], bj.Sersic(**structure, Ie=Ie[1]), star, bj.FlatSky(sky))
+
+
+def weighted(images):
+    """Half of the weight of the second image; a size for each band."""
+    structure = bj.sample_structure("galaxy", images, per_band=("Re",))
+    Ie = bj.sample_brightness("galaxy", images)
+    with handlers.scale(scale=0.5):
+        bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.FlatSky(bj.sample_sky(images)))
+
+
+PROGRAMS = {"ready": bj.joint_model(), "looped": looped, "weighted": weighted}
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def compressed(request, images):
+    """Program, layout, arguments, the fit, the compressed likelihood, and fresh draws of the fit's Gaussian."""
+    program = PROGRAMS[request.param]
+    fit = bj.fit_map(program, images)
+    args = jax.device_put((images,))
+    fitted = compress.at_fit(program, fit.layout, fit.unconstrained, args)
+    form = compress.compress(program, fit.layout, fitted, _around_fit(fit, seed=0).points, args)
+    noise = np.random.default_rng(99).normal(size=(60, fit.layout.size))
+    fresh = fit.unconstrained + noise @ np.linalg.cholesky(fit.covariance).T
+    return program, fit, args, fitted, form, fresh
+
+
+def test_it_is_the_exact_log_posterior(compressed):
+    """At the fit to rounding; elsewhere far better than any posterior can tell."""
+    program, fit, args, fitted, form, fresh = compressed
+    short = jax.jit(lambda z: compress.compressed_log_posterior(program, fit.layout, z, args, form))
+    assert float(short(fit.unconstrained)) == pytest.approx(fit.log_posterior, abs=1e-6)
+    exact = np.array([log_posterior(program, fit.layout, z, args) for z in fresh[:5]])
+    np.testing.assert_allclose(
+        compress.exact_log_posteriors(program, fit.layout, fitted, fresh[:5], args), exact, atol=1e-7
+    )
+    exact = compress.exact_log_posteriors(program, fit.layout, fitted, fresh, args)
+    errors = np.array([short(z) for z in fresh]) - exact
+    assert np.std(exact) > 1, "the draws must span a posterior for this to say something"
+    assert np.std(errors) < 0.005 and np.max(np.abs(errors)) < 0.02
+
+
+def test_its_gradient_is_that_of_finite_differences(compressed):
+    program, fit, args, _, form, fresh = compressed
+    short = jax.jit(lambda z: compress.compressed_log_posterior(program, fit.layout, z, args, form))
+    slope, z = jax.grad(short)(jnp.asarray(fresh[0])), fresh[0]
+    for i, sigma in enumerate(np.sqrt(np.diag(fit.covariance))):
+        step = 1e-3 * sigma * np.eye(len(z))[i]
+        assert slope[i] * sigma == pytest.approx(
+            float(short(z + step) - short(z - step)) / 2e-3, rel=1e-4, abs=1e-4
+        )
+
+
+def test_a_mask_and_an_empty_corner(scene):
+    """Pixels without weight, a whole image almost without signal, and an image whose every weight is tiny."""
+    images = scene.simulate(seed=4, brightness={"g": 60.0, "r": 0.0})
+    invvar = [image.invvar.copy() for image in images]
+    invvar[0][:, :9] = 0
+    invvar[1] *= 1e-12
+    images = bj.ImageSet(
+        [
+            bj.Image(image.data, wcs=image.wcs, zeropoint=31.4, psf=image.psf, invvar=weight, band=image.band)
+            for image, weight in zip(images, invvar, strict=True)
+        ]
+    )
+    posterior = bj.sample(bj.joint_model(), images, draws=200, chains=2, warmup=200)
+    assert posterior.idata.attrs["likelihood"] == "compressed"
+    assert np.std(posterior.likelihood_errors) < 0.01
+
+
+def test_one_too_coarse_is_noticed_and_left_for_the_exact(images, monkeypatch):
+    """With a basis of two images nothing fits: the exact likelihood is sampled, or the verdict refuses the result."""
+    monkeypatch.setattr(compress, "RANK", 2)
+    program = bj.joint_model("coarse")
+    fit = bj.fit_map(program, images)
+    tuning = Tuning(draws=30, chains=2, warmup=60, seed=0)
+    auto = sample_program(program, (images,), fit, tuning, "auto", progress=False)
+    assert auto.likelihood_errors is None and auto.likelihood_holds
+    forced = bj.sample(program, images, init=fit, likelihood="compressed", draws=30, chains=2, warmup=60)
+    assert np.std(forced.likelihood_errors) > 0.3
+    assert not forced.verdict.trusted and 'likelihood="exact"' in str(forced.verdict)
+
+
+def test_an_unknown_likelihood_is_refused(images):
+    with pytest.raises(ValueError, match="likelihood must be one of auto, compressed, exact, got 'quick'"):
+        bj.sample(bj.joint_model(), images, likelihood="quick")
+
+
+def test_exact_and_compressed_posteriors_agree(images):
+    """Means and widths of structure and magnitudes, within what chance allows for their effective sizes."""
+    program, shared = bj.joint_model(), {"chains": 4, "seed": 5}
+    fit = bj.fit_map(program, images)
+    short = bj.sample(program, images, init=fit, likelihood="compressed", **shared)
+    exact = bj.sample(program, images, init=fit, likelihood="exact", draws=500, warmup=150, **shared)
+    assert short.idata.attrs["likelihood"] == "compressed" and exact.idata.attrs["likelihood"] == "exact"
+    for a, b in zip(short.summary(), exact.summary(), strict=True):
+        sigma = float(b["sd"])
+        by_chance = np.sqrt(1 / float(a["ess_bulk"]) + 1 / float(b["ess_bulk"]))
+        assert abs(float(a["mean"]) - float(b["mean"])) < 4 * by_chance * sigma
+        by_chance = np.sqrt(0.5 / float(a["ess_tail"]) + 0.5 / float(b["ess_tail"]))
+        assert abs(np.log(float(a["sd"]) / sigma)) < 5 * by_chance
