@@ -18,7 +18,9 @@ EXPOSURES = ("g1", "g2", "g3", "r1", "r2", "z1", "z2", "z3")
 
 def galaxy(images):
     structure = bj.sample_structure("galaxy", images)
-    Ie = bj.sample_brightness("galaxy", images)  # one in each filter, whatever the number of exposures
+    Ie = bj.sample_brightness(
+        "galaxy", images, structure
+    )  # one in each filter, whatever the number of exposures
     bj.observe(images, bj.Sersic(**structure, Ie=Ie))
 
 

@@ -23,7 +23,7 @@ WAVELENGTH = {"g": 0.477, "r": 0.623, "i": 0.762, "z": 0.913}  # effective, micr
 
 def galaxy(images):
     structure = bj.sample_structure("galaxy", images, per_band=("Re", "n"))
-    Ie = bj.sample_brightness("galaxy", images)
+    Ie = bj.sample_brightness("galaxy", images, structure)
     sky = bj.sample_sky(images)
     bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.FlatSky(sky))
 

@@ -15,7 +15,7 @@ import bayesjoint as bj
 
 def galaxy(images):
     structure = bj.sample_structure("galaxy", images)  # centre, q, PA, n, Re: drawn once, shared
-    Ie = bj.sample_brightness("galaxy", images)  # plate "band": one Ie in each band
+    Ie = bj.sample_brightness("galaxy", images, structure)  # plate "band": one Ie in each band
     sky = bj.sample_sky(images)  # plate "image": one sky in each image
     bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.FlatSky(sky))
 

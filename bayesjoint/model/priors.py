@@ -6,7 +6,7 @@ latent (tied): `sample_structure("disc", images, n=1.0, Re=2 * bulge["Re"], q=di
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ from numpyro.distributions import constraints, transforms
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.light.checks import check_plain
 from bayesjoint.light.geometry import as_centre, axis_ratio_and_angle
+from bayesjoint.light.sersic import Sersic
 
 N_LIMITS = (0.3, 8.0)
 STRUCTURE = ("centre", "q", "pa", "n", "Re")
@@ -72,16 +73,38 @@ def sample_structure(
     return structure
 
 
-def sample_brightness(name: str, images: ImageSet, prior: dist.Distribution | None = None):
-    """Sample one Ie in each band, plate "band": site `<name>_Ie`, nJy/arcsec^2, shape (n_bands,).
+def sample_brightness(
+    name: str,
+    images: ImageSet,
+    structure: Mapping[str, Any] | None = None,
+    prior: dist.Distribution | None = None,
+):
+    """Sample one Ie in each band, plate "band", nJy/arcsec^2, shape (n_bands,).
 
-    The default prior is Normal about 0, ten times as wide as the brightness measured in the band (and as what noise
-    could hide), so that an undetected band may come out negative.
+    With the galaxy's `structure` the prior is on its total flux in each band (site `<name>_total`, nJy; Ie is
+    deterministic), so that size and index are free of it. Without, the prior is on Ie itself (site `<name>_Ie`): where noise
+    leaves the size open, each band's wide prior on Ie then weighs the size by 1/Re^2, which favours small galaxies.
+
+    The default prior is Normal about 0, ten times as wide as the flux or brightness measured in the band (and as what
+    noise could hide), so that an undetected band may come out negative.
+
+    Parameters
+    ----------
+    name : str
+        Source name: prefix of its sites.
+    images : ImageSet
+    structure : dict, optional
+        What `sample_structure` gave: the arguments of `Sersic` but for Ie.
+    prior : Distribution, number or array, optional
+        In place of the default: of the flux (nJy) with `structure`, else of Ie.
     """
     start = images.start
+    scale = 10 * (jnp.abs(start.flux) + 5 * start.flux_error)
+    if structure is not None:
+        total = _sample(f"{name}_total", dist.Normal(0.0, scale) if prior is None else prior, images, True)
+        return numpyro.deterministic(f"{name}_Ie", total / Sersic(**structure, Ie=1.0).flux)
     area = 2 * jnp.pi * jnp.maximum(start.effective_radius, 0.5 * start.seeing) ** 2
-    scale = 10 * (jnp.abs(start.flux) + 5 * start.flux_error) / area
-    return _sample(f"{name}_Ie", dist.Normal(0.0, scale) if prior is None else prior, images, True)
+    return _sample(f"{name}_Ie", dist.Normal(0.0, scale / area) if prior is None else prior, images, True)
 
 
 def sample_flux(name: str, images: ImageSet, prior: dist.Distribution | None = None):

@@ -38,7 +38,7 @@ def joint_model(
 
     def program(images: ImageSet) -> None:
         structure = sample_structure(name, images, per_band=per_band)
-        light: list = [Sersic(**structure, Ie=sample_brightness(name, images))]
+        light: list = [Sersic(**structure, Ie=sample_brightness(name, images, structure))]
         if nucleus:
             flux = sample_flux(f"{name}_nucleus", images)
             light.append(PointSource(structure["centre"], flux, name=f"{name}_nucleus"))

@@ -166,7 +166,7 @@ def test_curvature_of_the_prior(likelihoods):
 
 def test_galaxy_in_two_bands(images):
     program, layout, z, args, found = prepare(
-        bj.joint_model(), images, {"galaxy_Ie": jnp.array([50.0, 90.0])}
+        bj.joint_model(), images, {"galaxy_total": jnp.array([900.0, 1500.0])}
     )
     (dark, means), (prior_slope, slopes) = by_numpyro(program, layout, z, args)
     ((site, mean),) = means.items()

@@ -161,9 +161,30 @@ def test_brightness_flux_and_sky(mixed):
     assert np.allclose(sky["fn"].mean, mixed.start.sky)
 
 
+def test_brightness_of_a_structure_is_that_of_its_flux(mixed):
+    """The prior of the flux is the same for every structure; Ie gives back the flux."""
+
+    def program(per_band=()):
+        structure = bj.sample_structure("galaxy", mixed, per_band)
+        Ie = bj.sample_brightness("galaxy", mixed, structure)
+        numpyro.deterministic("flux", bj.Sersic(**structure, Ie=Ie).flux)
+
+    small, large, each = (
+        trace_of(handlers.substitute(program, {"galaxy_Re_circular": jnp.array(size)}), *per_band)
+        for size, *per_band in ((0.1, ()), (9.0, ()), ((0.5, 2.0), ("Re", "n")))
+    )
+    for trace in (small, large, each):
+        total = trace["galaxy_total"]
+        assert [frame.name for frame in total["cond_indep_stack"]] == ["band"]
+        assert np.allclose(trace["flux"]["value"], total["value"], rtol=1e-12)
+        assert np.allclose(total["fn"].variance, small["galaxy_total"]["fn"].variance)
+        assert np.all(np.sqrt(np.asarray(total["fn"].variance)) > 5 * np.abs(mixed.start.flux))
+    assert not np.allclose(small["galaxy_Ie"]["value"], large["galaxy_Ie"]["value"])
+
+
 def test_given_priors_of_brightness_and_sky(mixed):
     def program():
-        bj.sample_brightness("a", mixed, dist.Uniform(0.0, 5.0))
+        bj.sample_brightness("a", mixed, prior=dist.Uniform(0.0, 5.0))
         bj.sample_flux("b", mixed, dist.Exponential(1.0))
         bj.sample_sky(mixed, dist.Laplace(0.0, 1.0))
 

@@ -23,7 +23,7 @@ def latents(trace):
     return {name for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
 
 
-BASE = {"galaxy_east", "galaxy_north", "galaxy_ellipticity", "galaxy_n", "galaxy_Re_circular", "galaxy_Ie"}
+BASE = {"galaxy_east", "galaxy_north", "galaxy_ellipticity", "galaxy_n", "galaxy_Re_circular", "galaxy_total"}
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ def test_relations_of_the_sites(mixed):
     relations = get_model_relations(bj.joint_model(), model_args=(mixed,))
     pixels = [f"pixels_{stack.name}" for stack in mixed.stacks]
     assert relations["observed"] == pixels
-    assert set(relations["plate_sample"]["band"]) == {"galaxy_Ie"} and relations["plate_sample"]["image"] == [
-        "sky"
-    ]
+    assert set(relations["plate_sample"]["band"]) == {"galaxy_total"} and relations["plate_sample"][
+        "image"
+    ] == ["sky"]
     for site in pixels:
-        through = {"galaxy_q", "galaxy_pa", "galaxy_Re"}  # deterministic: what the latents make
-        assert BASE - {"galaxy_ellipticity", "galaxy_Re_circular"} | through | {"sky"} <= set(
+        through = {"galaxy_q", "galaxy_pa", "galaxy_Re", "galaxy_Ie"}  # deterministic: what the latents make
+        assert BASE - {"galaxy_ellipticity", "galaxy_Re_circular", "galaxy_total"} | through | {"sky"} <= set(
             relations["sample_sample"][site]
         )
 
