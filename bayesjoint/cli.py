@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("bayesjoint: error:", " ".join(str(error).split()), file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
-        print(f"bayesjoint: interrupted: {interrupt or 'nothing was written'}", file=sys.stderr)
+        print(f"bayesjoint: interrupted: {str(interrupt) or 'nothing was written'}", file=sys.stderr)
         return INTERRUPTED
     return 0
 

@@ -31,7 +31,7 @@ def read_exposures(folder):
     )
 
 
-def main(data, out=".", draws=300):
+def main(data, out=".", draws=1000):
     data, out = Path(data), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     numpyro.enable_x64()

@@ -43,7 +43,7 @@ def galaxy(images, wavelength):
     bj.observe(images, bj.Sersic(**shape, Ie=Ie, name="galaxy"), bj.FlatSky(sky))
 
 
-def main(data, out=".", draws=300):
+def main(data, out=".", draws=1000):
     data, out = Path(data), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     numpyro.enable_x64()

@@ -45,7 +45,7 @@ def draw_structure(posterior, path):
     figure.savefig(path, dpi=150)
 
 
-def main(data, out=".", draws=300):
+def main(data, out=".", draws=1000):
     data, out = Path(data), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     numpyro.enable_x64()

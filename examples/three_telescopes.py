@@ -20,7 +20,7 @@ def galaxy(images):
     bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.FlatSky(sky))
 
 
-def main(data, out=".", draws=300):
+def main(data, out=".", draws=1000):
     data, out = Path(data), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     numpyro.enable_x64()

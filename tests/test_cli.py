@@ -171,13 +171,20 @@ def test_separate_images_of_one_band(files, tmp_path):
     assert len(apart.bands) == 3 and apart.names == images.names
 
 
-def test_interrupt_without_draws_leaves_nothing(quick, files, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["stopped during warm-up: no draws to keep"], "stopped during warm-up"),
+        ([], "nothing was written"),
+    ],
+)
+def test_interrupt_without_draws_leaves_nothing(quick, files, tmp_path, monkeypatch, capsys, words, said):
     def interrupted(*_, **__):
-        raise KeyboardInterrupt("stopped during warm-up: no draws to keep")
+        raise KeyboardInterrupt(*words)
 
     monkeypatch.setattr(bj, "sample", interrupted)
     assert main(["fit", *files, "--out", str(tmp_path / "x"), *FEW]) == 130
-    assert "interrupted: stopped during warm-up" in capsys.readouterr().err
+    assert f"interrupted: {said}" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -173,19 +173,22 @@ class FluxEstimate:
 
 
 def rounded(value: float, above: float, below: float, most: int = 6) -> tuple[str, str, str]:
-    """A value and its errors as text, with as many decimals as give the smaller error two digits.
+    """A value and its errors as text, rounded so that the smaller error has two digits.
 
     Examples
     --------
     >>> rounded(2.41331, 0.0212, 0.0199)
     ('2.413', '0.021', '0.020')
     >>> rounded(15234.2, 310.0, 290.0)
-    ('15234', '310', '290')
+    ('15230', '310', '290')
     """
     errors = [e for e in (above, below) if np.isfinite(e) and e > 0]
     scale = min(errors) if errors else (abs(value) * 1e-3 if value else 1.0)
-    decimals = int(np.clip(1 - np.floor(np.log10(scale)), 0, most)) if np.isfinite(scale) else 2
-    value_text, above_text, below_text = (f"{x:.{decimals}f}" for x in (value, above, below))
+    digits = int(min(1 - np.floor(np.log10(scale)), most)) if np.isfinite(scale) else 2
+    decimals = max(digits, 0)
+    value_text, above_text, below_text = (
+        f"{np.round(x, digits):.{decimals}f}" for x in (value, above, below)
+    )
     return (
         value_text.replace("-0." + "0" * decimals, "0." + "0" * decimals)
         if float(value_text) == 0
