@@ -43,6 +43,8 @@ from bayesjoint.data.moments import position_degrees
 
 __all__ = ["read_image", "read_images", "read_psf"]
 
+FEWEST_PIXELS = 5  # along a side of a cutout
+
 
 def read_image(
     path: str | os.PathLike,
@@ -167,6 +169,8 @@ def read_images(
     if not paths:
         raise ValueError("read_images needs at least one FITS file, got none")
     files = [existing(path) for path in paths]
+    if hdu is None:
+        _check_repeats(files)
     found = [_band_of(path, i, len(files), band, hdu) for i, path in enumerate(files)]
     bands, headers = [chosen for chosen, _ in found], [own for _, own in found]
     given = {"size": size, "psf": psf, "zeropoint": zeropoint, "invvar": invvar, "mask": mask, "hdu": hdu}
@@ -191,6 +195,17 @@ def _check_shapes(planes: Mapping[str, Any], label: str) -> None:
             )
 
 
+def _check_repeats(files: Sequence[Path]) -> None:
+    """The same pixels twice would count twice, and make error bars too small."""
+    once = set()
+    for path in (file.resolve() for file in files):
+        if path in once:
+            raise ValueError(
+                f"{str(path)!r} is given twice, and its pixels would count twice: give each file once"
+            )
+        once.add(path)
+
+
 def _cut(
     planes: Mapping[str, Any], wcs: WCS, position: Any, size: Any, label: str
 ) -> tuple[dict[str, Any], WCS]:
@@ -205,7 +220,12 @@ def _cut(
     here = image_centre(wcs, shape)
     ra, dec = (here.ra, here.dec) if position is None else position_degrees(position)
     scale = np.sqrt(wcs.proj_plane_pixel_area().to_value("arcsec2"))
-    pixels = tuple(max(1, round(length / scale)) for length in (lengths * 2)[:2])
+    pixels = tuple(round(length / scale) for length in (lengths * 2)[:2])
+    if min(pixels) < FEWEST_PIXELS:
+        raise ValueError(
+            f"{label}: a size of {min(lengths):g} arcsec is {min(pixels)} pixels of {scale:.3g} arcsec here: give at "
+            f"least {FEWEST_PIXELS * scale:.3g} arcsec, or leave this image out"
+        )
     try:
         centre = tuple(float(v) for v in wcs.all_world2pix(ra, dec, 0))
         if not all(-0.5 <= c <= n - 0.5 for c, n in zip(centre, shape[::-1], strict=True)):

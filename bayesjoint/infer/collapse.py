@@ -157,27 +157,48 @@ def split_linear(program: Program, layout: Layout, draws: np.ndarray, args: tupl
     first, second = draws[:_PROBES], draws[_PROBES : 2 * _PROBES]
     candidate = np.ones(layout.size, bool)
     for here, there in zip(first, second, strict=True):
-        structure, *before = _slopes(program, layout, here, args)
-        candidate &= ~np.any(structure, axis=0) & np.any(before[0], axis=0)
+        before = _slopes(program, layout, here, args)
+        candidate &= ~np.any(before.structure, axis=0) & np.any(before.amplitude, axis=0)
         # the same latents, but for the candidates: among these nothing that is linear may notice
-        _, *after = _slopes(program, layout, np.where(candidate, there, here), args)
-        (amplitude, hessian) = (_is_same(a, b) for a, b in zip(before, after, strict=True))
-        candidate &= np.all(amplitude, axis=0) & np.all(hessian[candidate], axis=0)
+        after = _slopes(program, layout, np.where(candidate, there, here), args)
+        candidate &= np.all(_is_same(before.amplitude, after.amplitude), axis=0)
+        candidate &= np.all(_is_same(before.hessian, after.hessian)[candidate], axis=0)
+    if not all(_is_quadratic(program, layout, here, candidate, args) for here in first):
+        candidate[:] = False
     index = np.arange(layout.size)
     return Split(layout, tuple(index[candidate].tolist()), tuple(index[~candidate].tolist()))
+
+
+def _is_quadratic(
+    program: Program, layout: Layout, z: np.ndarray, candidate: np.ndarray, args: tuple
+) -> bool:
+    """Whether the log prior at z is that of its expansion about amplitudes of zero: bounds and kinks tell here."""
+    step = np.where(candidate, z, 0.0)
+    about, wanted = _slopes(program, layout, z - step, args), _slopes(program, layout, z, args).value
+    expected = about.value + about.gradient @ step + 0.5 * step @ about.hessian @ step
+    return bool(abs(expected - wanted) <= 1e-6 * (1 + abs(wanted)))
 
 
 def _is_same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.abs(a - b) <= 1e-9 * (np.abs(a) + np.abs(b))
 
 
-def _slopes(program: Program, layout: Layout, z, args: tuple) -> tuple[np.ndarray, ...]:
-    """At z: derivatives (n, P) of the light's structure and of its amplitudes, and the Hessian of the other terms."""
+class _Slopes(NamedTuple):
+    """Derivatives (n, P) of a light's structure and of its amplitudes, and the expansion of the other terms."""
+
+    structure: Any
+    amplitude: Any
+    value: Any
+    gradient: Any
+    hessian: Any
+
+
+def _slopes(program: Program, layout: Layout, z, args: tuple) -> _Slopes:
     return jax.device_get(_slopes_jitted(program, layout, z, args))
 
 
 @partial(jax.jit, static_argnames=("program", "layout"))
-def _slopes_jitted(program: Program, layout: Layout, z, args: tuple) -> Any:
+def _slopes_jitted(program: Program, layout: Layout, z, args: tuple) -> _Slopes:
     def light_of(z):
         lights = density_and_light(program, layout, z, args)[1]
         parts = [(light.parameters(), light.are_amplitudes()) for light in lights]
@@ -188,4 +209,10 @@ def _slopes_jitted(program: Program, layout: Layout, z, args: tuple) -> Any:
     def prior(z):
         return density_and_light(program, layout, z, args)[0]
 
-    return *jax.jacfwd(light_of)(z), jax.jacfwd(jax.jacfwd(prior))(z)
+    def slope(z):
+        value, gradient = jax.value_and_grad(prior)(z)
+        return gradient, (value, gradient)
+
+    hessian, (value, gradient) = jax.jacfwd(slope, has_aux=True)(z)
+    structure, amplitude = jax.jacfwd(light_of)(z)
+    return _Slopes(structure, amplitude, value, gradient, hessian)

@@ -23,14 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.infer.curvature import quadratic
+from bayesjoint.infer.observed import observe_mean, site_log_density
 from bayesjoint.infer.space import (
     Layout,
     Program,
     density_and_light,
-    observe_mean,
     prior_and_light,
     run_program,
-    site_log_density,
 )
 from bayesjoint.render.images import Light
 

@@ -16,14 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
+from bayesjoint.infer.observed import log_scale, observe_mean, site_log_density
 from bayesjoint.infer.space import (
     Layout,
     Program,
     constrained_values,
-    observe_mean,
     prior_and_light,
     run_program,
-    site_log_density,
 )
 from bayesjoint.model.observe import GaussianPixels
 from bayesjoint.render.images import Light, either
@@ -135,20 +134,42 @@ def _own_sites(program: Program, layout: Layout, z, args: tuple, rendered: set[s
         return {name: trace[name] for name in names}
 
     def means(z):
-        observed = {name: observe_mean(site) for name, site in sites(z).items()}
-        return {name: o.mean for name, o in observed.items() if o is not None}
+        return {name: o.mean for name, o in _map_sites(observe_mean, sites(z)).items()}
+
+    def log_scales(z):
+        return {name: f[0] for name, f in _map_sites(log_scale, sites(z)).items()}
+
+    def others(z):
+        return sum((site_log_density(s) for s in sites(z).values() if observe_mean(s) is None), jnp.zeros(()))
 
     def log_density(z):
         return sum(site_log_density(site) for site in sites(z).values())
 
     value, gradient = jax.value_and_grad(log_density)(z)
-    columns = jax.vmap(lambda d: jax.jvp(means, (z,), (d,))[1])(jnp.eye(layout.size, dtype=z.dtype))
-    curvature = jnp.zeros((layout.size, layout.size), z.dtype)
-    for name, column in columns.items():
-        observed = observe_mean(sites(z)[name])
-        flat = column.reshape(layout.size, -1)
-        curvature += (flat * observed.weight.ravel()) @ flat.T  # type: ignore[union-attr]
+    here, curvature = sites(z), jnp.zeros((layout.size, layout.size), z.dtype)
+    weights = [{name: o.weight for name, o in _map_sites(observe_mean, here).items()}]
+    weights.append({name: f[1] for name, f in _map_sites(log_scale, here).items()})
+    for function, weight in zip((means, log_scales), weights, strict=True):
+        columns = jax.vmap(lambda d, f=function: jax.jvp(f, (z,), (d,))[1])(
+            jnp.eye(layout.size, dtype=z.dtype)
+        )
+        for name, column in columns.items():
+            flat = column.reshape(layout.size, -1)
+            curvature += (flat * weight[name].ravel()) @ flat.T
+    if any(observe_mean(site) is None for site in here.values()):
+        curvature += _positive_part(-jax.hessian(others)(z))
     return value, gradient, curvature, means(z)
+
+
+def _map_sites(function, sites: dict) -> dict:
+    """What a function makes of each site, where that is not None."""
+    return {name: made for name, site in sites.items() if (made := function(site)) is not None}
+
+
+def _positive_part(matrix) -> jax.Array:
+    """A symmetric matrix without its negative eigenvalues."""
+    values, vectors = jnp.linalg.eigh(matrix)
+    return jnp.matmul(vectors * jnp.maximum(values, 0.0), vectors.T, precision="highest")
 
 
 @partial(jax.jit, static_argnames=("program", "layout"))

@@ -60,7 +60,12 @@ class Draws:
     @property
     def likelihood_holds(self) -> bool:
         """Whether the likelihood that was sampled is the exact one, as far as any posterior can tell."""
-        return self.likelihood_errors is None or bool(np.std(self.likelihood_errors) <= TOLERATED_ERROR)
+        return self.likelihood_error <= TOLERATED_ERROR
+
+    @property
+    def likelihood_error(self) -> float:
+        """Standard deviation of the `likelihood_errors`; 0 where the exact likelihood was sampled."""
+        return 0.0 if self.likelihood_errors is None else float(np.std(self.likelihood_errors))
 
 
 @partial(jax.jit, static_argnames=("program", "layout"))

@@ -59,9 +59,9 @@ def _rows(site: str, mean: np.ndarray, images: Any, waiting: list[Image]) -> lis
     """The images in one observed site, each with its index there."""
     if isinstance(images, ImageSet):
         for stack, members in zip(images.stacks, images.members, strict=True):
-            if site == f"{PIXEL_SITE}{stack.name}" and mean.ndim == 3:
+            if site.endswith(f"{PIXEL_SITE}{stack.name}") and mean.ndim == 3:
                 return [(images.originals[i], row) for row, i in enumerate(members)]
-    named = [image for image in waiting if site == f"{PIXEL_SITE}{image.name}"]
+    named = [image for image in waiting if site.endswith(f"{PIXEL_SITE}{image.name}")]
     if named:
         return [(named[0], 0 if mean.ndim == 3 else ...)]
     return [(image, ...) for image in waiting if image.shape == mean.shape][:1]

@@ -2,14 +2,16 @@
 
 The compressed likelihood (`compress.py`) is sampled, its brightnesses integrated out (`collapse.py`), and its log posterior
 compared with the exact one at some of the draws. Where it does not hold it is made once more from those draws, which know
-where the posterior lies; where it does not hold then either, the exact likelihood is sampled.
+where the posterior lies. Where it then misses by little, importance ratios of all draws make them those of the exact
+posterior; where it misses by more, the exact likelihood is sampled in the region of the draws.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -33,6 +35,8 @@ Likelihood = Literal["auto", "compressed", "exact"]
 TRAINING_DRAWS = 256
 INFLATION = 1.5
 CHECKED_DRAWS = 200
+CORRECTED_ERROR = 0.3  # standard deviation of the log posterior's error up to which importance ratios mend it
+THOROUGH: Any = {"target_accept": 0.8, "max_tree_depth": 8}
 _COMPLETED = 250  # draws at once
 
 
@@ -56,14 +60,48 @@ def sample_program(
     """
     fitted = at_fit(program, fit.layout, fit.unconstrained, args)
     if likelihood == "exact" or not fitted.sites:
-        return _sample_exact(program, args, fit, tuning, progress)
+        region = Region(fit.unconstrained, fit.covariance, fit.unconstrained[None])
+        # short trajectories: in whitened space longer ones return where they came from
+        tuning = tuning.or_else(target_accept=0.65, max_tree_depth=2)
+        return _sample_exact(program, args, fit, region, tuning, progress)
     draws = _sample_compressed(program, args, fit, fitted, _around_fit(fit, tuning.seed), tuning, progress)
-    if not (draws.interrupted or draws.likelihood_holds):
+    if draws.interrupted or draws.likelihood_holds:
+        return draws
+    try:
         region, spent = _around_draws(draws), draws.seconds
         draws = _sample_compressed(program, args, fit, fitted, region, tuning, progress, spent)
-    if draws.interrupted or draws.likelihood_holds or likelihood == "compressed":
-        return draws
-    return _sample_exact(program, args, fit, tuning, progress)
+        if draws.interrupted or draws.likelihood_holds or likelihood == "compressed":
+            return draws
+        if draws.likelihood_error <= CORRECTED_ERROR:
+            return _corrected(program, fit.layout, fitted, draws, args)
+        region, spent = _around_draws(draws), draws.seconds
+        return _sample_exact(program, args, fit, region, tuning.or_else(**THOROUGH), progress, spent)
+    except KeyboardInterrupt:
+        return replace(draws, interrupted=True)
+
+
+def _corrected(program: Program, layout: Layout, fitted: Fitted, draws: Draws, args: tuple) -> Draws:
+    """Draws of the exact posterior, from those of a nearby one: each chain resampled by its importance ratios."""
+    began = time.perf_counter()
+    chains, count, size = draws.unconstrained.shape
+    exact = exact_log_posteriors(program, layout, fitted, draws.unconstrained.reshape(-1, size), args)
+    log_ratios = exact.reshape(chains, count) - draws.stats["lp"]
+    draws.stats["lp"] = exact.reshape(chains, count)
+    rng = np.random.default_rng([draws.seed % 2**32, 3])
+    kept = []
+    for chain in log_ratios:
+        ratio = np.exp(chain - chain.max())
+        places = (np.arange(count) + rng.uniform()) / count
+        kept.append(np.searchsorted(np.cumsum(ratio) / ratio.sum(), places))
+    rows = np.arange(chains)[:, None], np.minimum(np.array(kept), count - 1)
+    return replace(
+        draws,
+        values={name: value[rows] for name, value in draws.values.items()},
+        stats={name: value[rows] for name, value in draws.stats.items()},
+        unconstrained=draws.unconstrained[rows],
+        seconds=draws.seconds | {"correct": time.perf_counter() - began},
+        likelihood_errors=None,
+    )
 
 
 def _around_fit(fit: MapFit, seed: int) -> Region:
@@ -84,16 +122,30 @@ def _thinned(z: np.ndarray, count: int) -> np.ndarray:
     return z[np.linspace(0, len(z) - 1, min(count, len(z))).astype(int)]
 
 
-def _sample_exact(program: Program, args: tuple, fit: MapFit, tuning: Tuning, progress: bool | None) -> Draws:
+def _sample_exact(
+    program: Program,
+    args: tuple,
+    fit: MapFit,
+    region: Region,
+    tuning: Tuning,
+    progress: bool | None,
+    spent: dict[str, float] | None = None,
+) -> Draws:
     def start(z):
         # compiled by the fit already
         return quadratic(program, fit.layout, z, args)[:2]
 
-    whitening = Whitening(fit.unconstrained, np.linalg.cholesky(fit.covariance))
+    whitening = Whitening(region.centre, np.linalg.cholesky(region.covariance))
     target = Target(log_posterior, program, fit.layout, (args,), whitening, start)
-    # short trajectories: in whitened space longer ones return where they came from
-    chains = run_nuts(target, tuning.or_else(target_accept=0.65, max_tree_depth=2), progress)
+    chains = run_nuts(target, tuning, progress)
+    chains = chains._replace(seconds=_summed(chains.seconds, spent))
     return _as_draws(program, args, fit, tuning, chains, chains.x)
+
+
+def _summed(seconds: dict[str, float], spent: dict[str, float] | None) -> dict[str, float]:
+    """Seconds of each step, with those spent before."""
+    spent = spent or {}
+    return {name: seconds.get(name, 0.0) + spent.get(name, 0.0) for name in (*spent, *seconds)}
 
 
 def _sample_compressed(
@@ -112,7 +164,7 @@ def _sample_compressed(
     compressed = jax.device_put(compress(program, layout, fitted, region.points, args))
     split = split_linear(program, layout, region.points, args)
     compress_seconds = time.perf_counter() - began
-    tuning = tuning.or_else(target_accept=0.8, max_tree_depth=8)
+    tuning = tuning.or_else(**THOROUGH)
     known = (args, compressed)
     if split.linear and split.rest:
         target = _collapsed_target(program, split, region, known)
@@ -126,8 +178,7 @@ def _sample_compressed(
     some, lp = (_thinned(a.reshape(-1, *a.shape[2:]), CHECKED_DRAWS) for a in (z, chains.stats["lp"]))
     errors = lp - exact_log_posteriors(program, layout, fitted, some, args)
     seconds = {"compress": compress_seconds, **chains.seconds, "check": time.perf_counter() - began}
-    seconds = {name: value + (spent or {}).get(name, 0.0) for name, value in seconds.items()}
-    chains = chains._replace(seconds=seconds)
+    chains = chains._replace(seconds=_summed(seconds, spent))
     return _as_draws(program, args, fit, tuning, chains, z, errors - errors.mean())
 
 

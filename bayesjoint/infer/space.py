@@ -1,8 +1,7 @@
 """Any NumPyro program as a function of a flat unconstrained vector z.
 
 A program is run under NumPyro's handlers with its latents replaced by transforms of z. What comes out is its log
-density, its constrained values, and for each observed site with a mean (Gaussian, Student-t, Poisson) the mean, the
-score and the Fisher weight from which Levenberg-Marquardt makes gradient and curvature.
+density, its constrained values, and the light that it observes.
 
 All functions are pure; `program` and `layout` are static, `args` (the images) travel as arguments.
 """
@@ -12,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,8 @@ import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.distributions.transforms import biject_to
 
-from bayesjoint.model.observe import GaussianPixels, RecordLight
+from bayesjoint.infer.observed import is_rendered, site_log_density
+from bayesjoint.model.observe import RecordLight
 from bayesjoint.render.images import Light
 
 Program = Callable[..., Any]
@@ -59,14 +59,6 @@ class Layout:
     def pack(self, values: dict[str, Any]) -> jax.Array:
         """The flat vector of the sites' unconstrained values: inverse of `unpack`."""
         return jnp.concatenate([jnp.ravel(values[name]) for name in self.names])
-
-
-class Observed(NamedTuple):
-    """One observed site at z: its mean, d log p/d mean and Fisher information, all of the data's shape."""
-
-    mean: jax.Array
-    score: jax.Array
-    weight: jax.Array
 
 
 def find_latents(program: Program, args: tuple) -> Layout:
@@ -138,11 +130,6 @@ def run_program(program: Program, layout: Layout, z, args: tuple) -> tuple[dict,
     return trace, sum(log_determinants)  # type: ignore[return-value]
 
 
-def site_log_density(site: dict) -> jax.Array:
-    log_density = jnp.sum(site["fn"].log_prob(site["value"]))
-    return log_density if site["scale"] is None else site["scale"] * log_density
-
-
 def log_posterior(program: Program, layout: Layout, z, args: tuple) -> jax.Array:
     """Log posterior density in z (scalar), up to the evidence."""
     trace, log_determinant = run_program(program, layout, z, args)
@@ -156,7 +143,16 @@ def prior_and_light(
     recorder = RecordLight(program)
     trace, log_determinant = run_program(recorder, layout, z, args)
     log_prior = log_determinant + sum(site_log_density(site) for site in trace.values() if _is_latent(site))
-    return log_prior, recorder.lights, trace
+    return log_prior, _named(recorder.lights, trace), trace
+
+
+def _named(lights: list, trace: dict) -> list[tuple[tuple[str, ...], Light]]:
+    """The lights with the names that their sites have in the trace, where a scope may have renamed them."""
+    rendered = [name for name, site in trace.items() if is_rendered(site)]
+    if len(rendered) != sum(len(sites) for sites, _ in lights):
+        return lights
+    names = iter(rendered)
+    return [(tuple(next(names) for _ in sites), light) for sites, light in lights]
 
 
 @partial(jax.jit, static_argnames=("program", "layout"))
@@ -181,42 +177,6 @@ def constrained_values(program: Program, layout: Layout, z, args: tuple) -> dict
 
 def _is_latent(site: dict) -> bool:
     return site["type"] == "sample" and not site["is_observed"]
-
-
-def observe_mean(site: dict, mean=None) -> Observed | None:
-    """An observed site as mean, score and Fisher weight; None for families without them.
-
-    `mean` replaces the distribution's own.
-    """
-    fn, value, mask = site["fn"], site["value"], 1.0 if site["scale"] is None else site["scale"]
-    while isinstance(fn, dist.Independent | dist.MaskedDistribution | dist.ExpandedDistribution):
-        if isinstance(fn, dist.MaskedDistribution):
-            mask = mask * fn._mask
-        fn = fn.base_dist
-    terms = _score_and_weight(fn, value, mean)
-    if terms is None:
-        return None
-    mean, score, weight = (jnp.broadcast_to(term, jnp.shape(value)) for term in terms)
-    return Observed(mean, mask * score, mask * weight)
-
-
-def _score_and_weight(fn: dist.Distribution, value, mean) -> tuple | None:
-    """Mean, d log p/d mean and Fisher information per datum."""
-    if isinstance(fn, dist.Poisson):
-        rate = fn.rate if mean is None else mean
-        return rate, value / rate - 1, 1 / rate
-    if not isinstance(fn, GaussianPixels | dist.Normal | dist.StudentT):
-        return None
-    mean = fn.loc if mean is None else mean
-    residual = value - mean
-    if isinstance(fn, GaussianPixels):
-        return mean, fn.invvar * residual, fn.invvar
-    weight = 1 / jnp.asarray(fn.scale) ** 2
-    if isinstance(fn, dist.StudentT):
-        df = jnp.asarray(fn.df)
-        score = (df + 1) * residual / (df / weight + residual**2)
-        return mean, score, (df + 1) / (df + 3) * weight
-    return mean, weight * residual, weight
 
 
 def start_vector(program: Program, layout: Layout, args: tuple, given: dict[str, Any]) -> jax.Array:

@@ -101,6 +101,11 @@ def sample_brightness(
     start = images.start
     scale = 10 * (jnp.abs(start.flux) + 5 * start.flux_error)
     if structure is not None:
+        if not isinstance(structure, Mapping):
+            raise TypeError(
+                f"sample_brightness: structure must be what sample_structure gave, got {type(structure).__name__}; "
+                "a prior goes by its name: prior=..."
+            )
         total = _sample(f"{name}_total", dist.Normal(0.0, scale) if prior is None else prior, images, True)
         return numpyro.deterministic(f"{name}_Ie", total / Sersic(**structure, Ie=1.0).flux)
     area = 2 * jnp.pi * jnp.maximum(start.effective_radius, 0.5 * start.seeing) ** 2

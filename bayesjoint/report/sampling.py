@@ -106,9 +106,12 @@ def sample(
         raise TypeError(
             f"sample wants a bj.ImageSet, got {type(images).__name__}: wrap images as bj.ImageSet([...])"
         )
-    for name, count, least in (("draws", draws, 1), ("chains", chains, 1), ("warmup", warmup, 10)):
-        if count != int(count) or count < least:
-            raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
+    counts = {"draws": (draws, 1), "chains": (chains, 1), "warmup": (warmup, 10), "seed": (seed, 0)}
+    for name, (count, least) in (counts | {"max_tree_depth": (max_tree_depth, 1)}).items():
+        if not (name == "max_tree_depth" and count is None):
+            _check_whole(name, count, least)
+    if target_accept is not None and not 0 < target_accept < 1:
+        raise ValueError(f"target_accept must lie between 0 and 1, got {target_accept!r}")
     if likelihood not in get_args(Likelihood):
         raise ValueError(f"likelihood must be one of {', '.join(get_args(Likelihood))}, got {likelihood!r}")
     fit = init if init is not None else fit_map(program, images, *more, progress=progress)
@@ -121,6 +124,11 @@ def sample(
     models = [pixels.model for pixels in pixel_fits(jax.device_get(means), images)]
     complete = len(models) == len(images)
     return Posterior.from_draws(kept, images, fit, provenance, model_images=models if complete else None)
+
+
+def _check_whole(name: str, count: Any, least: int) -> None:
+    if not isinstance(count, int | float | np.number) or count != int(count) or count < least:
+        raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
 
 
 def _check_init(program: Program, args: tuple, fit: MapFit) -> None:

@@ -162,11 +162,27 @@ def test_cutouts_of_a_set_share_their_centre(write, build):
     assert np.hypot(*(images["b"].centre - images["a"].centre)) < 0.3
 
 
+def test_a_file_given_twice_is_refused(write):
+    path = write()
+    with pytest.raises(
+        ValueError, match="is given twice, and its pixels would count twice: give each file once"
+    ):
+        read_images(path, path)
+
+
+def test_a_cutout_of_a_few_pixels_is_refused(write):
+    with pytest.raises(ValueError, match=r"a size of 0.5 arcsec is [0-9] pixels .*: give at least"):
+        read_image(write(), size=0.5)
+
+
 def test_names(write):
     paths = [write("x.fits", BAND="g"), write("y.fits", BAND="r"), write("z.fits", BAND="r")]
     assert read_images(*paths).names == ("g", "y", "z")
     assert read_images(paths).bands == ("g", "r")
-    assert read_images(paths[0], paths[0], paths[0]).names == ("x", "x-2", "x-3")
+    for folder in ("b", "c"):
+        (paths[0].parent / folder).mkdir()
+    again = [write(f"{folder}/x.fits", BAND="g") for folder in ("b", "c")]
+    assert read_images(paths[0], *again).names == ("x", "x-2", "x-3")
     assert read_images(*paths, names=["a", "b", "c"]).names == ("a", "b", "c")
     with pytest.raises(ValueError, match="2 images are called 'a'"):
         read_images(*paths[:2], names=["a", "a"])

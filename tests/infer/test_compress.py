@@ -9,9 +9,12 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from numpyro import handlers
+from numpyro.handlers import scope
 
 import bayesjoint as bj
-from bayesjoint.infer import compress
+from bayesjoint.infer import compress, sampler
+from bayesjoint.infer import draws as draws_module
+from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.nuts import Tuning
 from bayesjoint.infer.sampler import _around_fit, sample_program
 from bayesjoint.infer.space import log_posterior
@@ -107,6 +110,69 @@ def test_one_too_coarse_is_noticed_and_left_for_the_exact(images, monkeypatch):
     forced = bj.sample(program, images, init=fit, likelihood="compressed", draws=30, chains=2, warmup=60)
     assert np.std(forced.likelihood_errors) > 0.3
     assert not forced.verdict.trusted and 'likelihood="exact"' in str(forced.verdict)
+
+
+def masked(images):
+    """The second image counts nothing, the first half; what `observe` does lies in a scope."""
+    structure = bj.sample_structure("galaxy", images)
+    Ie = bj.sample_brightness("galaxy", images, structure)
+    with (
+        handlers.mask(mask=jnp.array([True, False])),
+        handlers.scale(scale=jnp.array([0.5, 1.0])),
+        scope(prefix="a"),
+    ):
+        bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.FlatSky(0.5))
+
+
+def test_masks_scales_and_scopes_of_whole_images(images):
+    """The compressed log posterior against the exact one; the second band is left to its prior."""
+    posterior = bj.sample(masked, images, draws=200, chains=2, warmup=100)
+    assert posterior.idata.attrs["likelihood"] == "compressed"
+    assert np.std(posterior.likelihood_errors) < 0.01
+    first, second = posterior.values("galaxy_total").std(axis=(0, 1)) / (
+        10 * (np.abs(images.start.flux) + 5 * images.start.flux_error)
+    )
+    assert first < 0.02 and second > 0.8
+
+
+def bounded(images):
+    """A bound that is not met where the brightness is, but is at zero: it looks linear, and is not."""
+    structure = bj.sample_structure("galaxy", images, n=1.5, q=0.6, pa=40.0)
+    Ie = bj.sample_brightness("galaxy", images, structure)
+    numpyro.factor("bright", jnp.where(jnp.all(Ie > 5.0), 0.0, -jnp.inf))
+    bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.FlatSky(0.5))
+
+
+def test_bounds_on_amplitudes_are_kept(images):
+    start = {"galaxy_total": jnp.abs(images.start.flux)}
+    fit = bj.fit_map(bounded, images, start=start)
+    posterior = bj.sample(bounded, images, init=fit, draws=100, chains=2, warmup=100)
+    assert np.all(posterior.values("galaxy_Ie") > 5.0)
+
+
+def test_near_misses_are_corrected(images, monkeypatch):
+    """Draws of a likelihood that misses by little, resampled, are those of the exact one."""
+    monkeypatch.setattr(draws_module, "TOLERATED_ERROR", 0.0)
+    program = bj.joint_model()
+    fit = bj.fit_map(program, images)
+    tuning = Tuning(draws=100, chains=2, warmup=100, seed=0)
+    found = sample_program(program, (images,), fit, tuning, "auto", progress=False)
+    assert found.likelihood_errors is None and "correct" in found.seconds
+    z = found.unconstrained.reshape(-1, fit.layout.size)[::20]
+    fitted = compress.at_fit(program, fit.layout, fit.unconstrained, (images,))
+    exact = compress.exact_log_posteriors(program, fit.layout, fitted, z, (images,))
+    assert np.allclose(found.stats["lp"].ravel()[::20], exact, rtol=1e-12)
+
+
+def test_resampling_follows_the_ratios(monkeypatch):
+    """Normal draws, importance weighted to another Normal by its log density."""
+    x = np.random.default_rng(0).normal(size=(2, 20000, 1))
+    plain = Draws({"x": x[..., 0]}, {}, {"lp": -0.5 * x[..., 0] ** 2}, x, np.ones(2), 1, 0, {})
+    monkeypatch.setattr(sampler, "exact_log_posteriors", lambda *a: -0.5 * ((a[3][:, 0] - 0.3) / 0.9) ** 2)
+    found = sampler._corrected(None, None, None, plain, ())
+    assert found.values["x"].mean() == pytest.approx(0.3, abs=0.03)
+    assert found.values["x"].std() == pytest.approx(0.9, abs=0.03)
+    assert np.array_equal(found.unconstrained[..., 0], found.values["x"])
 
 
 def test_an_unknown_likelihood_is_refused(images):

@@ -164,6 +164,30 @@ def test_curvature_of_the_prior(likelihoods):
     assert float(found.prior_curvature[k, k]) == pytest.approx(expected)
 
 
+def scattered(data):
+    """A mean and a scale, a factor on the mean, and a bound that curves nothing."""
+    mean = numpyro.sample("mean", dist.Normal(0.0, 10.0))
+    scale = numpyro.sample("scale", dist.LogNormal(0.0, 5.0))
+    numpyro.factor("known", -0.5 * ((mean - 3.0) / 0.1) ** 2)
+    numpyro.factor("bound", jnp.where(mean > 100.0, -jnp.inf, 0.0))
+    with numpyro.plate("datum", data.size):
+        numpyro.sample("data", dist.Normal(mean, scale), obs=data)
+
+
+def test_latent_scales_and_factors_have_curvature():
+    """Against the closed forms, and the standard errors of the fit with them."""
+    data = np.random.default_rng(2).normal(3.0, 2.0, 400)
+    fit = bj.fit_map(scattered, data)
+    assert fit.converged and fit.iterations < 15
+    mean, scale = float(fit.values["mean"]), float(fit.values["scale"])
+    found = quadratic(scattered, fit.layout, jnp.asarray(fit.unconstrained), (data,))
+    expected = np.diag([400 / scale**2 + 1 / 0.1**2, 2 * 400.0])
+    assert np.allclose(found.likelihood_curvature, expected, rtol=1e-9, atol=1e-6)
+    assert scale == pytest.approx(np.sqrt(np.mean((data - mean) ** 2)), rel=1e-2)
+    sd = np.sqrt(np.diag(fit.covariance))
+    assert np.allclose(sd, [(expected[0, 0] + 0.01) ** -0.5, (800 + 1 / 25) ** -0.5], rtol=1e-3)
+
+
 def test_galaxy_in_two_bands(images):
     program, layout, z, args, found = prepare(
         bj.joint_model(), images, {"galaxy_total": jnp.array([900.0, 1500.0])}

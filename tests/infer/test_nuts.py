@@ -149,6 +149,10 @@ def test_a_chain_that_fails_raises():
         ({"draws": 0}, "draws must be a whole number from 1 on, got 0"),
         ({"chains": 1.5}, "chains must be a whole number from 1 on, got 1.5"),
         ({"warmup": 3}, "warmup must be a whole number from 10 on, got 3"),
+        ({"draws": "many"}, "draws must be a whole number from 1 on, got 'many'"),
+        ({"seed": -1}, "seed must be a whole number from 0 on, got -1"),
+        ({"max_tree_depth": 0}, "max_tree_depth must be a whole number from 1 on, got 0"),
+        ({"target_accept": 1.5}, "target_accept must lie between 0 and 1, got 1.5"),
     ],
 )
 def test_numbers_of_draws_are_checked(linear, scene, option, words):

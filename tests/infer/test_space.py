@@ -16,13 +16,13 @@ from numpyro.infer.util import potential_energy
 from scipy import integrate, stats
 
 import bayesjoint as bj
+from bayesjoint.infer.observed import observe_mean
 from bayesjoint.infer.space import (
     constrained_values,
     find_latents,
     latent_ends,
     latent_plates,
     log_posterior,
-    observe_mean,
     start_vector,
 )
 

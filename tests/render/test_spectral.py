@@ -1,4 +1,4 @@
-"""Rendering against GalSim: the seed-shaped band, orientations, PSFs, undersampling and point sources."""
+"""Rendering against GalSim: the three-telescope band, orientations, PSFs, undersampling and point sources."""
 
 import warnings
 
