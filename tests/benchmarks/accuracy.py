@@ -121,7 +121,7 @@ def main():
     compared = ["ours - truth", "GalSim - truth", "ours - GalSim", "flux in image, ours / GalSim - 1"]
     lines = heading()
     lines += table(
-        'The demo's r band: 500x500 at 0.262", FWHM 1.12", n 1.7, Re 12.5"', compared, seed_band()
+        'The r band of the demo: 500x500 at 0.262", FWHM 1.12", n 1.7, Re 12.5"', compared, seed_band()
     )
     lines += table("Grid (sizes, FWHM and Re in pixels)", ["size", "FWHM", "n", "Re", *compared], grid())
     header = ["size", "n", "Re", "pixels beyond", "over an edge", "over a corner"]

@@ -1,4 +1,4 @@
-"""Speed and memory of the joint fit of three telescopes' images (the scene of the demo); writes docs/benchmarks/performance.md.
+"""Speed and memory of the joint fit of the demo's three images; writes docs/benchmarks/performance.md.
 
     python tests/benchmarks/performance.py [--out docs/benchmarks/performance.md]
 
