@@ -262,7 +262,7 @@ def test_bad_files(files, tmp_path, capsys):
     refused(capsys, ["fit", "missing.fits", *out], "missing.fits", "no file")
     refused(capsys, ["fit", text, *out], "notes.txt", "not a FITS file")
     refused(capsys, ["fit", tmp_path, *out], "is a folder")
-    refused(capsys, ["fit", files[0], files[0], *out, "--band", "q=g"], "band", "'q'")
+    refused(capsys, ["fit", *files[:2], *out, "--band", "q=g"], "band", "'q'")
     refused(capsys, ["fit", *out], "FILE", "--help")
     refused(capsys, ["fit", *files], "--out", "--help")
     refused(capsys, [], "COMMAND", "--help")
