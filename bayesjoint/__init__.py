@@ -14,6 +14,14 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf import PSF, gaussian_psf, moffat_psf
 from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.verdict import Verdict
+from bayesjoint.light.core_sersic import CoreSersic
+from bayesjoint.light.devaucouleurs import DeVaucouleurs
+from bayesjoint.light.exponential import Exponential
+from bayesjoint.light.ferrer import Ferrer
+from bayesjoint.light.gaussian import Gaussian
+from bayesjoint.light.king import King
+from bayesjoint.light.moffat import Moffat
+from bayesjoint.light.nuker import Nuker
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky
@@ -26,11 +34,19 @@ from bayesjoint.report.sampling import sample
 
 __all__ = [
     "PSF",
+    "CoreSersic",
+    "DeVaucouleurs",
+    "Exponential",
+    "Ferrer",
     "FlatSky",
+    "Gaussian",
     "GaussianPixels",
     "Image",
     "ImageSet",
+    "King",
     "MapFit",
+    "Moffat",
+    "Nuker",
     "PointSource",
     "Posterior",
     "Sersic",

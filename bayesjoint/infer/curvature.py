@@ -93,7 +93,7 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         image, data, weight, scene, moves, grids, own = inputs
 
         def pixels(scene):
-            return draw(image, scene, grids, either(own, shared))
+            return draw(image, scene, grids, light.kinds, either(own, shared))
 
         along = jax.vmap(lambda move: jax.jvp(pixels, (scene,), (move,)), out_axes=(None, 0))
         model, columns = along(moves)

@@ -45,6 +45,12 @@ def ellipse_coordinates(east, north, axes) -> jax.Array:
     return scaled.reshape(2, *east.shape)
 
 
+def radius_of(r2) -> jax.Array:
+    """Root of r^2, with a finite derivative at 0."""
+    safe = jnp.where(r2 > 0, r2, 1.0)
+    return jnp.where(r2 > 0, jnp.sqrt(safe), 0.0)
+
+
 def as_centre(centre) -> jax.Array:
     """A centre (..., 2), from an array or from a pair (east, north) of scalars or arrays, arcsec."""
     if isinstance(centre, tuple | list):

@@ -7,20 +7,24 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from bayesjoint.light.checks import check_plain, check_range
-from bayesjoint.light.geometry import as_centre, ellipse_coordinates, semi_axes
+from bayesjoint.light.cells import look_up
+from bayesjoint.light.elliptical import Elliptical
 from bayesjoint.light.pytree import parameters_are
-from bayesjoint.light.sersic_table import sersic_b, sersic_log_norm, sersic_transform
+from bayesjoint.light.sersic_table import (
+    load_table,
+    radial_table,
+    sersic_b,
+    sersic_log_norm,
+    sersic_transform,
+)
 
 N_RANGE = (0.3, 10.0)
-_UNITS = {"centre": "arcsec", "q": "", "pa": "deg", "n": "", "Re": "arcsec", "Ie": "nJy/arcsec^2"}
 
 
 @parameters_are("centre", "q", "pa", "n", "Re", "Ie")
 @dataclass(frozen=True, eq=False)
-class Sersic:
+class Sersic(Elliptical):
     """Elliptical Sersic galaxy: I(r) = Ie exp(-b_n ((r/Re)^(1/n) - 1)), with exact b_n.
 
     Any parameter may carry a leading axis over the bands, or over the images, of the set it is rendered on.
@@ -67,14 +71,9 @@ class Sersic:
     name: str | None = None
 
     amplitude: ClassVar[str] = "Ie"
-
-    def __post_init__(self):
-        for name, unit in _UNITS.items():
-            check_plain("Sersic", name, getattr(self, name), unit)
-        object.__setattr__(self, "centre", as_centre(self.centre))
-        check_range("Sersic", "q", self.q, 0, 1, open_below=True)
-        check_range("Sersic", "n", self.n, *N_RANGE)
-        check_range("Sersic", "Re", self.Re, 0, np.inf, open_below=True)
+    radius: ClassVar[str] = "Re"
+    shape: ClassVar[tuple[str, ...]] = ("n",)
+    limits: ClassVar[dict[str, tuple[float, float]]] = {"n": N_RANGE}
 
     @property
     def flux(self) -> jax.Array:
@@ -82,33 +81,24 @@ class Sersic:
         log_norm = jnp.vectorize(sersic_log_norm)(self.n)  # n may differ from band to band
         return 2 * jnp.pi * self.q * self.Re**2 * self.Ie * jnp.exp(log_norm)
 
-    @property
-    def axes(self) -> jax.Array:
-        """Semi-axis vectors (2, 2) of the half-light ellipse, arcsec."""
-        return semi_axes(self.q, self.pa, self.Re)
+    @classmethod
+    def radial_transform(cls, k2, shape, table=None) -> jax.Array:
+        """Fourier transform of the round galaxy of unit flux at squared wave numbers, in units of 1/Re."""
+        if table is None:
+            return sersic_transform(k2, shape[0])
+        return look_up(load_table().cells, k2, shape, table)
 
-    def transform(self, kx, ky) -> jax.Array:
-        """Fourier transform of the unit-flux galaxy about its centre at angular frequencies (radians/arcsec; E, N)."""
-        axes = self.axes
-        k2 = (kx * axes[0, 0] + ky * axes[0, 1]) ** 2 + (kx * axes[1, 0] + ky * axes[1, 1]) ** 2
-        return sersic_transform(k2, self.n)
+    @classmethod
+    def radial_table(cls, shape, dtype) -> jax.Array:
+        """The cubics of one index, for many wave numbers."""
+        return radial_table(shape[0], dtype=dtype)
 
-    def brightness(self, east, north) -> jax.Array:
-        """Surface brightness (nJy/arcsec^2) at offsets from the centre, arcsec."""
-        r2 = jnp.sum(ellipse_coordinates(east, north, self.axes) ** 2, axis=0)
+    def radial_brightness(self, r2) -> jax.Array:
+        """Surface brightness (nJy/arcsec^2) at squared radii in units of Re."""
         return self.Ie * jnp.exp(sersic_b(self.n) * (1 - _root(r2, self.n)))
 
     def blurred_brightness(self, x, covariance) -> jax.Array:
-        """Brightness convolved with a narrow kernel, to first order in its covariance: I + C : grad grad I / 2.
-
-        Parameters
-        ----------
-        x : array (2, ...)
-            Offsets from the centre along the major and the minor axis, in units of these: several widths of the kernel
-            away from the centre.
-        covariance : array (2, 2)
-            Of the kernel, in the same units.
-        """
+        """Brightness convolved with a narrow kernel, as `Elliptical.blurred_brightness` has it, derivatives written out."""
         r2 = jnp.sum(x**2, axis=0)
         root, b = _root(r2, self.n), sersic_b(self.n)
         # derivatives by r2: I' = -slope I, I'' = (slope^2 + bend slope) I

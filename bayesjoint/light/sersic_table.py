@@ -1,8 +1,7 @@
 """The Sersic profile's Fourier transform, b_n and total flux at run time: looked up, in JAX, for any n.
 
 For one Sersic index the stored series give, as one small matrix product, the cubic of each cell in kappa^2
-and its derivative with respect to n. A wave number then finds its cell from the bits of kappa^2 as a
-floating-point number and evaluates the cubic: no exponential, logarithm or power per wave number.
+and its derivative with respect to n; wave numbers look these up (``cells.py``).
 ``build_sersic_table.py`` makes the table, ``hankel.py`` is what it is tested against.
 
 In float64 f errs by 1.2e-9 at most (cubics in kappa^2 at n < 0.4; 4e-10 from n = 0.9) and its derivative with
@@ -18,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
+
+from bayesjoint.light.cells import Cells, cell_of, hermite_cubics
 
 
 class SersicTable(NamedTuple):
@@ -30,9 +30,7 @@ class SersicTable(NamedTuple):
     """
 
     index_edges: np.ndarray
-    first_octave: int
-    last_octave: int
-    cell_bits: int
+    cells: Cells
     b_over_n: np.ndarray
     log_norm: np.ndarray
     cubics: np.ndarray
@@ -42,19 +40,12 @@ class SersicTable(NamedTuple):
 def load_table() -> SersicTable:
     """Read the table that lies beside this module, once."""
     with np.load(Path(__file__).with_name("sersic_table.npz")) as file:
-        first_octave, last_octave, cells = (int(i) for i in file["octaves"])
-        cubics = _hermite_cubics(file["value"], file["slope"], np.diff(file["nodes"]))
+        first_octave, last_octave, in_octave = (int(i) for i in file["octaves"])
+        cubics = hermite_cubics(file["value"], file["slope"], file["nodes"])
+        cubics = cubics.reshape(*cubics.shape[:2], -1)
         series = [_power_series(s) for s in (file["b_over_n"], file["log_norm"], cubics)]
-        return SersicTable(file["index_edges"], first_octave, last_octave, cells.bit_length() - 1, *series)
-
-
-def _hermite_cubics(value: np.ndarray, slope: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Cubics of all cells, (..., cells * 4), from values and slopes at the nodes, (..., cells + 1)."""
-    rise = np.diff(value, axis=-1) / widths
-    left, right = slope[..., :-1], slope[..., 1:]
-    second, third = (3 * rise - 2 * left - right) / widths, (left + right - 2 * rise) / widths**2
-    cubics = np.stack([value[..., :-1], left, second, third], axis=-1)
-    return cubics.reshape(*value.shape[:-1], -1)
+        cells = Cells(first_octave, last_octave, in_octave.bit_length() - 1)
+        return SersicTable(file["index_edges"], cells, *series)
 
 
 def _power_series(series: np.ndarray) -> np.ndarray:
@@ -102,7 +93,7 @@ def sersic_log_norm(n: ArrayLike) -> Array:
 def sersic_transform(k2: ArrayLike, n: ArrayLike) -> Array:
     """Fourier transform of a round Sersic profile of unit flux, looked up, at not too many wave numbers.
 
-    For whole images `radial_table` and `look_up` share what depends on n alone.
+    For whole images `radial_table` and `cells.look_up` share what depends on n alone.
 
     Parameters
     ----------
@@ -138,7 +129,7 @@ def _value_and_slopes(k2: Array, n: Array) -> tuple[Array, Array, Array]:
     """The transform, and its derivatives by k2 and n, from the series of just the cells that k2 meets."""
     cubics = jnp.asarray(_stored_cubics(k2.dtype))
     powers, panel = _index_powers(n.astype(k2.dtype), cubics.shape[1])
-    cell, u = _cell_of(k2)
+    cell, u = cell_of(load_table().cells, k2)
     series = cubics.reshape(*cubics.shape[:2], -1, 4).at[panel, :, cell].get(mode="clip")
     both = jnp.einsum("pt,...tj->p...j", powers, series, precision=lax.Precision.HIGHEST)
     (c0, c1, c2, c3), (d0, d1, d2, d3) = jnp.moveaxis(both, -1, 1)
@@ -147,7 +138,7 @@ def _value_and_slopes(k2: Array, n: Array) -> tuple[Array, Array, Array]:
 
 
 def radial_table(n: ArrayLike, dtype: Any = None) -> Array:
-    """What `look_up` needs to know of one Sersic index: made once, it serves every image.
+    """What `cells.look_up` needs to know of one Sersic index: made once, it serves every image.
 
     Parameters
     ----------
@@ -161,39 +152,6 @@ def radial_table(n: ArrayLike, dtype: Any = None) -> Array:
     """
     n = lax.stop_gradient(_floating(n))
     return _cubics_at(n, n.dtype if dtype is None else dtype)
-
-
-@jax.custom_jvp
-def look_up(k2: Array, n: Array, table: Array) -> Array:
-    """The transform at k2, any shape, from the table of its index n; differentiable in k2 and n, not in the table."""
-    cell, offset = _cell_of(k2)
-    c0, c1, c2, c3 = _take(table[0], cell)
-    return c0 + offset * (c1 + offset * (c2 + offset * c3))
-
-
-@partial(look_up.defjvp, symbolic_zeros=True)
-def _look_up_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    (k2, _, table), (dk2, dn, _) = primals, tangents
-    cell, u = _cell_of(k2)
-    c0, c1, c2, c3 = _take(table[0], cell)
-    value = c0 + u * (c1 + u * (c2 + u * c3))
-    tangent = jnp.zeros_like(value)
-    if not isinstance(dk2, SymbolicZero):
-        tangent = (c1 + u * (2.0 * c2 + u * (3.0 * c3))) * dk2
-    if not isinstance(dn, SymbolicZero):
-        d0, d1, d2, d3 = _take(table[1], cell)
-        slope = d0 + u * (d1 + u * (d2 + u * d3))
-        tangent = tangent + slope * _everywhere(dn.astype(value.dtype), value.shape)
-    return value, tangent
-
-
-def _everywhere(value: Array, shape: tuple[int, ...]) -> Array:
-    """A scalar at every place, as an outer product: its transpose is a matrix product, far quicker than a sum."""
-    if len(shape) < 2:
-        return jnp.broadcast_to(value, shape)
-    columns = np.ones((1, shape[-1]), value.dtype)
-    rows = jnp.broadcast_to(value, (int(np.prod(shape[:-1])), 1))
-    return jnp.matmul(rows, columns, precision="highest").reshape(shape)
 
 
 def _floating(a: ArrayLike) -> Array:
@@ -268,28 +226,3 @@ def _stored_cubics(dtype: np.dtype) -> np.ndarray:
     when called again (jax 0.10.1: "compiled program expected ... buffers").
     """
     return load_table().cubics.astype(dtype)
-
-
-def _cell_of(k2: Array) -> tuple[Array, Array]:
-    """Cell of each k2 (int32) and its distance from the cell's start.
-
-    The leading bits of k2 + 2^first_octave, as a number, are the cell; clearing the rest gives its start.
-    """
-    table = load_table()
-    info = jnp.finfo(k2.dtype)
-    integer = jnp.int64 if info.bits == 64 else jnp.int32
-    shift = jnp.asarray(info.nmant - table.cell_bits, integer)
-    lowest = 2.0**table.first_octave
-    top = np.nextafter(np.asarray(2.0**table.last_octave, k2.dtype), np.asarray(0, k2.dtype))
-    v = jnp.minimum(jnp.maximum(k2, 0.0) + lowest, top)
-    leading = lax.shift_right_logical(lax.bitcast_convert_type(v, integer), shift)
-    start = lax.bitcast_convert_type(lax.shift_left(leading, shift), k2.dtype)
-    first = (table.first_octave + 1 - int(info.minexp)) << table.cell_bits
-    return (leading - first).astype(jnp.int32), v - start
-
-
-def _take(cubics: Array, cell: Array) -> tuple[Array, Array, Array, Array]:
-    """The four coefficients of each cell, each of the shape of `cell`."""
-    # one row of four neighbours in memory per wave number; "clip" so that a NaN's cell is harmless
-    rows = cubics.at[cell].get(mode="clip")
-    return rows[..., 0], rows[..., 1], rows[..., 2], rows[..., 3]

@@ -13,8 +13,7 @@ import numpy as np
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.light.sersic import Sersic
-from bayesjoint.light.sersic_table import radial_table
+from bayesjoint.light.elliptical import Elliptical
 from bayesjoint.light.sky import FlatSky
 from bayesjoint.render.place import frames_of, place
 from bayesjoint.render.spectral import draw
@@ -26,7 +25,7 @@ def render(image: Image, *components: Any) -> jax.Array:
     Parameters
     ----------
     image : Image
-    *components : Sersic, PointSource or FlatSky
+    *components : profiles of light, such as Sersic, PointSource or FlatSky
         With scalar parameters.
 
     Returns
@@ -101,18 +100,25 @@ class Light:
         linear = [path[-1].name == components[path[0].idx].amplitude for path, _ in paths]
         return np.repeat(linear, [int(np.prod(shape)) for shape in shapes])
 
+    @property
+    def kinds(self) -> tuple[type, ...]:
+        """The class of every source."""
+        components = jax.tree.unflatten(self.treedef, self.leaves)
+        return tuple(type(c) for c in components if not isinstance(c, FlatSky))
+
     def radial_tables(self) -> tuple[tuple, tuple]:
-        """The radial transform of every source: those of all images (None where shared), and the shared ones."""
+        """The radial tables of every source: those of all images (None where shared), and the shared ones."""
         dtype = jnp.finfo(self.stacks[0].transfer.dtype).dtype
-        table = partial(radial_table, dtype=dtype)
         components, axes = (jax.tree.unflatten(self.treedef, each) for each in (self.leaves, self.axes))
         own, shared = [], []
         for component, axis in zip(components, axes, strict=True):
             if isinstance(component, FlatSky):
                 continue
-            is_own = isinstance(component, Sersic) and axis.n == 0
-            own.append(jax.vmap(table)(component.n) if is_own else None)
-            shared.append(table(component.n) if isinstance(component, Sersic) and not is_own else None)
+            tables = None, None
+            if isinstance(component, Elliptical):
+                tables = _tables_of(component, axis, dtype)
+            own.append(tables[0])
+            shared.append(tables[1])
         return tuple(own), tuple(shared)
 
     def rows(self) -> tuple[slice, ...]:
@@ -134,12 +140,25 @@ def render_light(light: Light) -> tuple[jax.Array, ...]:
     own, shared = light.radial_tables()
 
     def draw_one(image, scene, grids, own):
-        return draw(image, scene, grids, either(own, shared))
+        return draw(image, scene, grids, light.kinds, either(own, shared))
 
     return tuple(
         jax.vmap(draw_one)(stack, *jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own)))
         for stack, rows in zip(light.stacks, light.rows(), strict=True)
     )
+
+
+def _tables_of(component: Elliptical, axis: Elliptical, dtype) -> tuple:
+    """The table of each image (None where shared), and the shared one."""
+    axes = tuple(getattr(axis, name) for name in component.shape)
+    values = [getattr(component, name) for name in component.shape]
+
+    def table(*values):
+        return component.radial_table(jnp.asarray(values, jnp.result_type(float)), dtype)
+
+    if any(axis == 0 for axis in axes):
+        return jax.vmap(table, in_axes=axes)(*values), None
+    return None, table(*values)
 
 
 def either(own: tuple, shared: tuple) -> tuple:

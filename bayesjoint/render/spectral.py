@@ -17,12 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image import Image
-from bayesjoint.light.sersic_table import look_up
 from bayesjoint.render.lattice import Grid, spread
 from bayesjoint.render.place import Place, Scene
 
 
-def draw(image: Image, scene: Scene, grids: Sequence[Grid | None], tables: Sequence) -> jax.Array:
+def draw(
+    image: Image, scene: Scene, grids: Sequence[Grid | None], kinds: Sequence[type], tables: Sequence
+) -> jax.Array:
     """Model pixels (ny, nx) of one image, nJy.
 
     Parameters
@@ -32,13 +33,15 @@ def draw(image: Image, scene: Scene, grids: Sequence[Grid | None], tables: Seque
         The components on this image.
     grids : sequence of Grid or None
         The nodes of each source's smooth part.
+    kinds : sequence of type
+        The class of each source.
     tables : sequence of array or None
-        The radial transform of each source, from `light.sersic_table.radial_table`.
+        What its `radial_table` gave.
     """
     ny, nx = image.shape
     level, pixels, spectrum = scene.level, None, None
-    for source, grid, table in zip(scene.sources, grids, tables, strict=True):
-        term = _spectrum(source, table, image)
+    for source, grid, kind, table in zip(scene.sources, grids, kinds, tables, strict=True):
+        term = _spectrum(source, kind, table, image)
         spectrum = term if spectrum is None else spectrum + term
         if grid is not None:
             smooth = spread(source.smooth + level, grid, image.shape)
@@ -50,13 +53,14 @@ def draw(image: Image, scene: Scene, grids: Sequence[Grid | None], tables: Seque
     return jnp.broadcast_to(level, image.shape) if pixels is None else pixels
 
 
-def _spectrum(source: Place, table, image: Image) -> jax.Array:
+def _spectrum(source: Place, kind: type, table, image: Image) -> jax.Array:
     """Half-plane spectrum (ny, nx // 2 + 1) of a source, folded orders summed."""
     kx, ky = _frequencies(image)
     is_real = not jnp.iscomplexobj(image.transfer)
     amplitude = jnp.asarray(image.transfer) if is_real else jnp.ones(image.transfer.shape, kx.dtype)
-    if table is not None:
-        profile = look_up(_squared_frequency(source.metric, kx, ky), source.index, table)
+    if source.metric is not None:
+        k2 = _squared_frequency(source.metric, kx, ky)
+        profile = kind.radial_transform(k2, source.shape, table)  # type: ignore[attr-defined]
         amplitude = amplitude * profile if is_real else profile
     cosine, sine = _turns(source, kx, ky, lone=len(image.orders) == 1)
     orders = jax.lax.complex(amplitude * cosine, amplitude * sine)

@@ -1,0 +1,176 @@
+"""Profiles with a radial form: flux, half-light radius, transform and pixels against quadrature and closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.scenes import make_image, rendered
+from helpers.truth import gaussian_pixel
+from scipy import integrate, special
+
+import bayesjoint as bj
+from bayesjoint.light import radial
+from bayesjoint.light.hankel import sersic_hankel
+from bayesjoint.light.pytree import parameters_are
+from bayesjoint.light.sersic_table import sersic_b
+
+PLACE = {"centre": (0.1, -0.05), "q": 0.6, "pa": 35.0}
+PROFILES = {
+    "exponential": bj.Exponential(**PLACE, Re=1.5, Ie=2.0),
+    "devaucouleurs": bj.DeVaucouleurs(**PLACE, Re=1.5, Ie=2.0),
+    "gaussian": bj.Gaussian(**PLACE, fwhm=3.0, flux=20.0),
+    "moffat": bj.Moffat(**PLACE, rd=1.5, beta=2.5, I0=3.0),
+    "core-sersic": bj.CoreSersic(**PLACE, Re=1.5, n=3.0, core=0.1, gamma=0.2, alpha=2.0, Ie=2.0),
+    "nuker": bj.Nuker(**PLACE, rb=1.5, alpha=1.5, beta=4.0, gamma=0.6, Ib=2.0),
+    "ferrer": bj.Ferrer(**PLACE, rout=4.0, alpha=2.5, beta=0.3, I0=3.0),
+    "king": bj.King(**PLACE, rt=6.0, concentration=5.0, alpha=2.0, I0=3.0),
+}
+NUMERICAL = [name for name, profile in PROFILES.items() if isinstance(profile, radial.NumericalProfile)]
+
+
+def light_within(profile, radius):
+    """Flux inside `radius` (units of the profile's own) by adaptive quadrature in the logarithm of the radius."""
+    brightness = jax.jit(profile.radial_brightness)
+
+    def integrand(u):
+        return float(brightness(jnp.exp(2 * u))) * np.exp(2 * u)
+
+    edges = [-40.0, -6.0, -2.0, np.log(min(radius, 1.0))] + ([np.log(radius)] if radius > 1 else [])
+    parts = [
+        integrate.quad(integrand, a, b, epsabs=0, epsrel=1e-11, limit=400)[0] for a, b in pairwise(edges)
+    ]
+    return 2 * np.pi * profile.q * getattr(profile, profile.radius) ** 2 * sum(parts)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_flux_and_half_light_radius(name):
+    profile = PROFILES[name]
+    flux, half = float(profile.flux), float(profile.half_light_radius) / getattr(profile, profile.radius)
+    far = 1.0 if name in ("ferrer", "king") else 1e5
+    assert light_within(profile, far) == pytest.approx(flux, rel=1e-6)
+    assert light_within(profile, half) == pytest.approx(0.5 * flux, rel=1e-7)
+    assert float(profile.magnitude) == pytest.approx(31.4 - 2.5 * np.log10(flux))
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_pixels_are_the_convolved_brightness(name):
+    """Against a plain sum: brightness on a fine grid, times a Gaussian PSF of 1.2 arcsec and the pixel."""
+    profile, scale, over = PROFILES[name], 0.4, 10
+    image = make_image((41, 41), scale, bj.gaussian_psf(1.2))
+    pixels = np.asarray(rendered(image, profile))
+    steps = (np.arange(41 * over) - (41 * over - 1) / 2) * scale / over
+    near = np.abs(steps) < 6.0  # arcsec: the light beyond reaches no pixel that is compared
+    steps = steps[near]
+    east, north = np.meshgrid(-steps - PLACE["centre"][0], steps - PLACE["centre"][1])
+    light = np.asarray(jax.jit(type(profile).brightness)(profile, east, north)) * (scale / over) ** 2
+    # the nearer the cells are to a cusp, the finer they are cut
+    brightness = jax.jit(type(profile).brightness)
+    for count, parts in ((2500, 8), (400, 32), (36, 256)):
+        at = np.argsort(np.hypot(east, north).ravel())[:count]
+        sub = ((np.arange(parts) + 0.5) / parts - 0.5) * scale / over
+        fine = np.broadcast_arrays(
+            east.ravel()[at][:, None, None] + sub[:, None], north.ravel()[at][:, None, None] + sub
+        )
+        light.ravel()[at] = np.asarray(brightness(profile, *fine)).mean(axis=(1, 2)) * (scale / over) ** 2
+    centres = (np.arange(41) - 20) * scale
+    inner = np.abs(centres) < 2.0
+    sigma = 1.2 / np.sqrt(8 * np.log(2)) / scale
+    kernel = gaussian_pixel((centres[inner, None] - steps) / scale, sigma)
+    expected = kernel @ light @ kernel.T
+    found = pixels[np.ix_(inner, inner)]
+    # what the sum itself errs by: a cell of a cusp has its light off its middle
+    assert np.max(np.abs(found - expected)) < 5e-4 * expected.max()
+
+
+@parameters_are("centre", "q", "pa", "n", "Re", "Ie")
+@dataclass(frozen=True, eq=False)
+class ByForm(radial.NumericalProfile):
+    """The Sersic profile by its form alone."""
+
+    centre: Any
+    q: Any
+    pa: Any
+    n: Any
+    Re: Any
+    Ie: Any
+    name: str | None = None
+
+    amplitude: ClassVar[str] = "Ie"
+    radius: ClassVar[str] = "Re"
+    shape: ClassVar[tuple[str, ...]] = ("n",)
+
+    @staticmethod
+    def form(x, *shape):
+        return jnp.exp(sersic_b(shape[0]) * (1 - jnp.exp(jnp.log(x) / shape[0])))
+
+
+@pytest.mark.parametrize("n", [0.7, 1.7, 4.0])
+def test_pixels_by_form_are_those_of_the_exact_transform(n):
+    image = make_image((41, 50), 0.4, bj.gaussian_psf(1.0))
+    by_form, exact = (kind(**PLACE, n=n, Re=2.0, Ie=3.0) for kind in (ByForm, bj.Sersic))
+    found, wanted = (np.asarray(rendered(image, profile)) for profile in (by_form, exact))
+    assert np.max(np.abs(found - wanted)) < 2e-7 * wanted.max()
+    assert float(by_form.flux) == pytest.approx(float(exact.flux), rel=1e-8)
+    slopes = [jax.grad(lambda p: jnp.sum(jnp.square(bj.render(image, p))))(p) for p in (by_form, exact)]
+    for a, b in zip(*map(jax.tree.leaves, slopes), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7 * float(jnp.sum(wanted**2)))
+
+
+@pytest.mark.parametrize(("name", "n"), [("exponential", 1.0), ("devaucouleurs", 4.0)])
+def test_fixed_index_profiles_are_those_of_sersic(name, n):
+    image = make_image((41, 50), 0.4, bj.gaussian_psf(1.0))
+    found, wanted = (rendered(image, p) for p in (PROFILES[name], bj.Sersic(**PLACE, n=n, Re=1.5, Ie=2.0)))
+    np.testing.assert_allclose(found, wanted, atol=1e-8 * float(wanted.max()))
+
+
+@pytest.mark.parametrize("n", [0.5, 1.0, 4.0, 8.0])
+def test_numerical_transform_of_a_sersic_form(n):
+    kappa, b = np.sqrt(radial.CELLS.nodes()), special.gammaincinv(2 * n, 0.5)
+    values = np.exp(-b * radial.nodes().x ** (1 / n))
+    found = (radial.matrices() @ values)[: len(kappa)] / (radial.nodes().weights @ values)
+    np.testing.assert_allclose(found, sersic_hankel(kappa, n), atol=1e-8)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_numerical_transform_of_a_form_that_ends(alpha):
+    kappa = np.sqrt(radial.CELLS.nodes())[1:]
+    values = np.maximum(1 - np.minimum(radial.nodes().x, 1.0) ** 2, 0) ** alpha
+    found = (radial.matrices() @ values)[1 : len(kappa) + 1] / (radial.nodes().weights @ values)
+    exact = special.gamma(alpha + 2) * 2 ** (alpha + 1) * special.jv(alpha + 1, kappa) / kappa ** (alpha + 1)
+    np.testing.assert_allclose(found, exact, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", NUMERICAL)
+def test_transform_differentiates_as_it_differs(name):
+    """By kappa^2 and by each shape parameter, against central differences."""
+    profile = PROFILES[name]
+    kind, shape, k2 = type(profile), profile.shape_values, jnp.array([0.03, 0.4, 3.0, 20.0])
+    transform = jax.jit(lambda k2, shape: kind.radial_transform(k2, shape))
+    for i in range(len(shape) + 1):
+        step = 1e-5 * (k2 if i == 0 else shape[i - 1])
+        move = (step, 0.0) if i == 0 else (0.0, jnp.zeros_like(shape).at[i - 1].set(step))
+        up, down = (transform(k2 + s * move[0], shape + s * move[1]) for s in (1, -1))
+        direction = (jnp.zeros_like(k2) + move[0], jnp.zeros_like(shape) + move[1])
+        slope = jax.jvp(transform, (k2, shape), direction)[1]
+        np.testing.assert_allclose(slope, (up - down) / 2, rtol=2e-4, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_finite_gradients_in_images(name):
+    profile = PROFILES[name]
+    image = make_image((24, 30), 0.4, bj.gaussian_psf(1.2))
+    slope = jax.jit(jax.grad(lambda p: jnp.sum(jnp.square(bj.render(image, p)))))(profile)
+    assert all(np.all(np.isfinite(leaf)) and np.any(leaf != 0) for leaf in jax.tree.leaves(slope))
+
+
+def test_parameters_out_of_range_are_refused():
+    with pytest.raises(ValueError, match=r"Nuker: beta must lie in \[2.5, 10\], got 2.0"):
+        bj.Nuker(**PLACE, rb=1.0, alpha=1.0, beta=2.0, gamma=0.5, Ib=1.0)
+    with pytest.raises(ValueError, match=r"King: rt must lie in \(0, inf\], got -1.0"):
+        bj.King(**PLACE, rt=-1.0, concentration=5.0, alpha=2.0, I0=1.0)
