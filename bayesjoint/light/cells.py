@@ -86,8 +86,13 @@ def look_up(cells: Cells, k2: Array, shape: Array, table: Array) -> Array:
 
     Differentiable in k2 and in the parameters `shape` (P,), not in the table (1 + P, cells, 4).
     """
+    return evaluate(cells, k2, table[0])
+
+
+def evaluate(cells: Cells, k2: Array, cubics: Array) -> Array:
+    """The cubics (cells, 4) at k2, any shape of array; differentiable in both, to any order."""
     cell, u = cell_of(cells, k2)
-    c0, c1, c2, c3 = _take(table[0], cell)
+    c0, c1, c2, c3 = _take(cubics, cell)
     return c0 + u * (c1 + u * (c2 + u * c3))
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
-from bayesjoint.light.cells import Cells, hermite_cubics, look_up
+from bayesjoint.light.cells import Cells, evaluate, hermite_cubics, look_up
 from bayesjoint.light.elliptical import Elliptical
 
 CELLS = Cells(first_octave=-16, last_octave=26, bits=4)
@@ -72,23 +72,28 @@ class NumericalProfile(Elliptical):
         return cls.form(jnp.asarray(nodes().x), *shape)
 
     @classmethod
+    def _at_cells(cls, shape) -> jax.Array:
+        """The transform at the ends of all cells, then its slopes by kappa^2."""
+        values = cls._values(shape)
+        return jnp.matmul(matrices(), values, precision="highest") / jnp.dot(nodes().weights, values)
+
+    @classmethod
     def radial_transform(cls, k2, shape, table=None) -> jax.Array:
         """Fourier transform of the round profile of unit flux at squared wave numbers."""
-        table = cls.radial_table(shape, k2.dtype) if table is None else table
-        return look_up(CELLS, k2, shape, table)
+        if table is not None:
+            return look_up(CELLS, k2, shape, table)
+        # without a table of slopes by the parameters, which derivatives of derivatives would not see move
+        both = cls._at_cells(shape).reshape(2, -1)
+        return evaluate(CELLS, k2, hermite_cubics(both[0], both[1], CELLS.nodes()).astype(k2.dtype))
 
     @classmethod
     def radial_table(cls, shape, dtype) -> jax.Array:
         """Cubics of the transform and of its derivatives by each parameter, (1 + parameters, cells, 4)."""
         shape = jax.lax.stop_gradient(shape)
 
-        def at_nodes(shape):
-            moments = jnp.matmul(matrices(), cls._values(shape), precision="highest")
-            return moments / jnp.dot(nodes().weights, cls._values(shape))
-
-        found = [at_nodes(shape)]
+        found = [cls._at_cells(shape)]
         if shape.size:
-            found += list(jnp.moveaxis(jax.jacfwd(at_nodes)(shape), -1, 0))
+            found += list(jnp.moveaxis(jax.jacfwd(cls._at_cells)(shape), -1, 0))
         both = jnp.stack(found).reshape(len(found), 2, -1)
         return hermite_cubics(both[:, 0], both[:, 1], CELLS.nodes()).astype(dtype)
 

@@ -161,6 +161,23 @@ def test_transform_differentiates_as_it_differs(name):
         np.testing.assert_allclose(slope, (up - down) / 2, rtol=2e-4, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", NUMERICAL)
+def test_a_gradient_sees_through_another_derivative(name):
+    """Backward over forward along all parameters at once, as the sampler differentiates, against central differences."""
+    profile = PROFILES[name]
+    kind, shape, k2 = type(profile), profile.shape_values, jnp.array([0.03, 0.4, 3.0, 20.0])
+
+    def along(shape):
+        here = jax.jvp(kind.radial_transform, (k2, shape), (jnp.zeros_like(k2), jnp.zeros_like(shape)))[0]
+        return jnp.sum(here * jnp.arange(1.0, 5.0))
+
+    found, along = jax.grad(along)(shape), jax.jit(along)
+    for i in range(len(shape)):
+        step = jnp.zeros_like(shape).at[i].set(1e-5 * shape[i])
+        slope = (along(shape + step) - along(shape - step)) / (2e-5 * shape[i])
+        np.testing.assert_allclose(found[i], slope, rtol=1e-4, atol=1e-8)
+
+
 @pytest.mark.parametrize("name", PROFILES)
 def test_finite_gradients_in_images(name):
     profile = PROFILES[name]
