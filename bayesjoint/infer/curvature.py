@@ -87,7 +87,7 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         return jax.vmap(lambda direction: moved((direction,)), out_axes=(None, 0, None))(basis)
 
     placed = jax.vmap(place_one)(frames_of(light.stacks), light.parameters())
-    own, shared = light.radial_tables()
+    own, shared = light.tables()
 
     def one(inputs):
         image, data, weight, scene, moves, grids, own = inputs

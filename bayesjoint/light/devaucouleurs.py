@@ -70,10 +70,11 @@ class DeVaucouleurs(Elliptical):
         return sersic_transform(k2, n[0]) if table is None else look_up(load_table().cells, k2, n, table)
 
     @classmethod
-    def radial_table(cls, shape, dtype) -> jax.Array:
+    def transform_table(cls, shape, dtype) -> jax.Array:
         """The cubics of n = 4, for many wave numbers."""
         return radial_table(jnp.asarray(4.0, dtype), dtype=dtype)
 
-    def radial_brightness(self, r2) -> jax.Array:
-        """Surface brightness (nJy/arcsec^2) at squared radii in units of Re."""
-        return self.Ie * jnp.exp(B * (1 - jnp.sqrt(radius_of(radius_of(r2)))))
+    @classmethod
+    def radial_form(cls, r2, shape) -> jax.Array:
+        """exp(-b (r^(1/4) - 1)) at squared radii in units of Re."""
+        return jnp.exp(B * (1 - radius_of(radius_of(radius_of(r2)))))

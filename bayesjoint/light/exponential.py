@@ -71,6 +71,7 @@ class Exponential(Elliptical):
         root = jax.lax.rsqrt(1 + k2 / B**2)
         return root * root * root
 
-    def radial_brightness(self, r2) -> jax.Array:
-        """Surface brightness (nJy/arcsec^2) at squared radii in units of Re."""
-        return self.Ie * jnp.exp(B * (1 - radius_of(r2)))
+    @classmethod
+    def radial_form(cls, r2, shape) -> jax.Array:
+        """exp(-b (r - 1)) at squared radii in units of Re."""
+        return jnp.exp(B * (1 - radius_of(r2)))

@@ -60,6 +60,12 @@ class Gaussian(Elliptical):
         """exp(-k^2 / (16 ln 2))."""
         return jnp.exp(-k2 / (4 * FALL))
 
-    def radial_brightness(self, r2) -> jax.Array:
-        """Surface brightness (nJy/arcsec^2) at squared radii in units of the FWHM."""
-        return self.flux * FALL / (jnp.pi * self.q * self.fwhm**2) * jnp.exp(-FALL * r2)
+    @property
+    def brightness_scale(self) -> Any:
+        """Central brightness, nJy/arcsec^2."""
+        return self.flux * FALL / (jnp.pi * self.q * self.fwhm**2)
+
+    @classmethod
+    def radial_form(cls, r2, shape) -> jax.Array:
+        """2^(-4 r^2) at squared radii in units of the FWHM."""
+        return jnp.exp(-FALL * r2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,6 +42,7 @@ class PointSource:
     name: str | None = None
 
     amplitude: ClassVar[str] = "flux"
+    events: ClassVar[Mapping[str, int]] = {"centre": 1}
 
     def __post_init__(self):
         check_plain("PointSource", "centre", self.centre, "arcsec")

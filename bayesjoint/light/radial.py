@@ -47,10 +47,10 @@ class NumericalProfile(Elliptical):
         """Brightness for unit amplitude at radius x in units of the profile's own."""
         raise NotImplementedError
 
-    def radial_brightness(self, r2) -> jax.Array:
-        """Surface brightness (nJy/arcsec^2) at squared radii in units of the profile's own."""
-        x = jnp.sqrt(jnp.maximum(r2, 4.0**INNERMOST))
-        return getattr(self, self.amplitude) * self.form(x, *(getattr(self, name) for name in self.shape))
+    @classmethod
+    def radial_form(cls, r2, shape) -> jax.Array:
+        """Brightness for unit amplitude at squared radii in units of the profile's own."""
+        return cls.form(jnp.sqrt(jnp.maximum(r2, 4.0**INNERMOST)), *shape)
 
     @property
     def flux(self) -> jax.Array:
@@ -87,7 +87,7 @@ class NumericalProfile(Elliptical):
         return evaluate(CELLS, k2, hermite_cubics(both[0], both[1], CELLS.nodes()).astype(k2.dtype))
 
     @classmethod
-    def radial_table(cls, shape, dtype) -> jax.Array:
+    def transform_table(cls, shape, dtype) -> jax.Array:
         """Cubics of the transform and of its derivatives by each parameter, (1 + parameters, cells, 4)."""
         shape = jax.lax.stop_gradient(shape)
 

@@ -89,16 +89,17 @@ class Sersic(Elliptical):
         return look_up(load_table().cells, k2, shape, table)
 
     @classmethod
-    def radial_table(cls, shape, dtype) -> jax.Array:
+    def transform_table(cls, shape, dtype) -> jax.Array:
         """The cubics of one index, for many wave numbers."""
         return radial_table(shape[0], dtype=dtype)
 
-    def radial_brightness(self, r2) -> jax.Array:
-        """Surface brightness (nJy/arcsec^2) at squared radii in units of Re."""
-        return self.Ie * jnp.exp(sersic_b(self.n) * (1 - _root(r2, self.n)))
+    @classmethod
+    def radial_form(cls, r2, shape) -> jax.Array:
+        """exp(-b (r^(1/n) - 1)) at squared radii in units of Re."""
+        return jnp.exp(sersic_b(shape[0]) * (1 - _root(r2, shape[0])))
 
     def blurred_brightness(self, x, covariance) -> jax.Array:
-        """Brightness convolved with a narrow kernel, as `Elliptical.blurred_brightness` has it, derivatives written out."""
+        """Brightness convolved with a narrow kernel, as `Profile.blurred_brightness` has it, derivatives written out."""
         r2 = jnp.sum(x**2, axis=0)
         root, b = _root(r2, self.n), sersic_b(self.n)
         # derivatives by r2: I' = -slope I, I'' = (slope^2 + bend slope) I

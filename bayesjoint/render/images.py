@@ -13,7 +13,7 @@ import numpy as np
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.light.elliptical import Elliptical
+from bayesjoint.light.profile import Kind, Profile
 from bayesjoint.light.sky import FlatSky
 from bayesjoint.render.place import frames_of, place
 from bayesjoint.render.spectral import draw
@@ -97,17 +97,17 @@ class Light:
         components = jax.tree.unflatten(self.treedef, self.leaves)
         paths, _ = jax.tree_util.tree_flatten_with_path(components)
         shapes = [leaf.shape[1:] if axis == 0 else leaf.shape for leaf, axis in self._pairs()]
-        linear = [path[-1].name == components[path[0].idx].amplitude for path, _ in paths]
+        linear = [path[-1].name == _owner(components, path).amplitude for path, _ in paths]
         return np.repeat(linear, [int(np.prod(shape)) for shape in shapes])
 
     @property
-    def kinds(self) -> tuple[type, ...]:
-        """The class of every source."""
+    def kinds(self) -> tuple[Kind | None, ...]:
+        """The form of every source; None of a point."""
         components = jax.tree.unflatten(self.treedef, self.leaves)
-        return tuple(type(c) for c in components if not isinstance(c, FlatSky))
+        return tuple(getattr(c, "kind", None) for c in components if not isinstance(c, FlatSky))
 
-    def radial_tables(self) -> tuple[tuple, tuple]:
-        """The radial tables of every source: those of all images (None where shared), and the shared ones."""
+    def tables(self) -> tuple[tuple, tuple]:
+        """The tables of every source: those of all images (None where shared), and the shared ones."""
         dtype = jnp.finfo(self.stacks[0].transfer.dtype).dtype
         components, axes = (jax.tree.unflatten(self.treedef, each) for each in (self.leaves, self.axes))
         own, shared = [], []
@@ -115,7 +115,7 @@ class Light:
             if isinstance(component, FlatSky):
                 continue
             tables = None, None
-            if isinstance(component, Elliptical):
+            if isinstance(component, Profile):
                 tables = _tables_of(component, axis, dtype)
             own.append(tables[0])
             shared.append(tables[1])
@@ -137,7 +137,7 @@ def render_light(light: Light) -> tuple[jax.Array, ...]:
         return place(frame, jax.tree.unflatten(light.treedef, leaves))
 
     placed = jax.vmap(place_one, in_axes=(0, *light.axes))(frames_of(light.stacks), *light.leaves)
-    own, shared = light.radial_tables()
+    own, shared = light.tables()
 
     def draw_one(image, scene, grids, own):
         return draw(image, scene, grids, light.kinds, either(own, shared))
@@ -148,17 +148,19 @@ def render_light(light: Light) -> tuple[jax.Array, ...]:
     )
 
 
-def _tables_of(component: Elliptical, axis: Elliptical, dtype) -> tuple:
+def _tables_of(component: Profile, axis: Profile, dtype) -> tuple:
     """The table of each image (None where shared), and the shared one."""
-    axes = tuple(getattr(axis, name) for name in component.shape)
-    values = [getattr(component, name) for name in component.shape]
+    leaves, treedef = jax.tree.flatten(component)
+    axes = jax.tree.leaves(axis, is_leaf=lambda a: a is None)
 
-    def table(*values):
-        return component.radial_table(jnp.asarray(values, jnp.result_type(float)), dtype)
+    def table(*leaves):
+        one = jax.tree.unflatten(treedef, leaves)
+        return one.kind.transform_table(one.shape_values, dtype)
 
-    if any(axis == 0 for axis in axes):
-        return jax.vmap(table, in_axes=axes)(*values), None
-    return None, table(*values)
+    if any(part == 0 for part in axis.shape_parts):
+        return jax.vmap(table, in_axes=tuple(axes))(*leaves), None
+    firsts = (leaf if a is None else leaf[0] for leaf, a in zip(leaves, axes, strict=True))
+    return None, table(*firsts)
 
 
 def either(own: tuple, shared: tuple) -> tuple:
@@ -190,7 +192,7 @@ def _spread(components, band_index, n_bands, members, per_image=True):
     leaves, axes = [], []
     for path, leaf in paths:
         leaf = jnp.asarray(leaf, jnp.result_type(float))
-        event = 1 if path[-1].name == "centre" else 0
+        event = _event_axes(components, path)
         if leaf.ndim == event:
             leaves.append(leaf)
             axes.append(None)
@@ -206,7 +208,7 @@ def per_image_if_mixed(component: Any, images: ImageSet) -> Any:
     """The component with one value of each varying parameter for each image, if it has some per image, some per band."""
     n_images, n_bands = len(images), len(images.bands)
     paths, treedef = jax.tree_util.tree_flatten_with_path(component)
-    lengths = [0 if jnp.ndim(leaf) == (p[-1].name == "centre") else len(leaf) for p, leaf in paths]
+    lengths = [0 if jnp.ndim(leaf) == _event_axes(component, p) else len(leaf) for p, leaf in paths]
     if n_images == n_bands or not {n_images, n_bands} <= set(lengths):
         return component
     index = np.asarray(images.band_index)
@@ -218,9 +220,19 @@ def _which_axis(path, leaf, event: int, n_images: int, n_bands: int, per_image: 
     """Whether the leading axis of a parameter runs over images or bands (the same where both hold)."""
     if per_image and leaf.ndim == event + 1 and leaf.shape[0] in (n_images, n_bands):
         return "image" if leaf.shape[0] == n_images else "band"
-    wanted = f"({n_bands},) for one value a band or ({n_images},) for one an image" if per_image else "()"
-    if event:
-        wanted = f"(2,), or {wanted} before it" if per_image else "(2,)"
-    raise ValueError(
-        f"component {path[0].idx}: {path[-1].name} has shape {leaf.shape}; wanted a scalar or {wanted}"
-    )
+    own = "a scalar" if event == 0 else "(2,)" if path[-1].name == "centre" else f"{event} axes of its own"
+    more = f", or ({n_bands},) for one value a band or ({n_images},) for one an image"
+    wanted = own + (more + (" before it" if event else "") if per_image else "")
+    raise ValueError(f"component {path[0].idx}: {path[-1].name} has shape {leaf.shape}; wanted {wanted}")
+
+
+def _owner(components: Any, path) -> Any:
+    """The object, among components and what they hold, that has the parameter at the end of a path."""
+    for key in path[:-1]:
+        components = components[key.idx] if hasattr(key, "idx") else getattr(components, key.name)
+    return components
+
+
+def _event_axes(components: Any, path) -> int:
+    """How many axes a parameter has of its own."""
+    return getattr(_owner(components, path), "events", {}).get(path[-1].name, 0)

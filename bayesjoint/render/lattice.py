@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesjoint.light.elliptical import Elliptical
+from bayesjoint.light.profile import Profile
 
 NEAR_NODES = 24
 FAR_NODES = 6
@@ -47,12 +47,12 @@ class Grid(NamedTuple):
     width: Any
 
 
-def smooth_part(source: Elliptical, frame, position, axes, inside) -> tuple[jax.Array, Grid]:
+def smooth_part(source: Profile, frame, position, axes, inside) -> tuple[jax.Array, Grid]:
     """What to add to the inverse DFT: minus its periodic images, or the source itself where it lies outside.
 
     Parameters
     ----------
-    source : Elliptical
+    source : Profile
     frame : Frame
         Of the image.
     position : array (2,)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from bayesjoint.data.frame import PixelMap
 from bayesjoint.data.image import Image
-from bayesjoint.light.elliptical import Elliptical
+from bayesjoint.light.profile import Profile
 from bayesjoint.light.sky import FlatSky
 from bayesjoint.render.lattice import Grid, smooth_part
 
@@ -49,8 +49,8 @@ class Place(NamedTuple):
         What the spectrum draws, nJy: 0 for a source well outside the image.
     position : array (2,)
         Pixels (x, y).
-    metric : array (2, 2) or None
-        |A k|^2 = k^T metric k, with the semi-axes of unit radius in pixels as rows of A; None for a point.
+    axes : array (2, 2) or None
+        The semi-axes, the unit vectors of its form, as rows, pixels; None for a point.
     shape : array (parameters,) or None
         What else its transform depends on.
     smooth : array (nodes, nodes) or None
@@ -59,7 +59,7 @@ class Place(NamedTuple):
 
     flux: Any
     position: Any
-    metric: Any = None
+    axes: Any = None
     shape: Any = None
     smooth: Any = None
 
@@ -99,13 +99,12 @@ def place(frame: Frame, components: tuple) -> tuple[Scene, tuple[Grid | None, ..
         inside = _is_inside(position, frame)
         drawn = Place(jnp.where(inside, component.flux, 0.0), position)
         grid = None
-        if isinstance(component, Elliptical):
+        if isinstance(component, Profile):
             axes = jnp.matmul(component.axes, jacobian.T, precision="highest")
-            metric = jnp.matmul(axes.T, axes, precision="highest")
             brightness, grid = smooth_part(component, frame, position, axes, inside)
             determinant = jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]
             smooth = brightness / jnp.abs(determinant)
-            drawn = drawn._replace(metric=metric, shape=component.shape_values, smooth=smooth)
+            drawn = drawn._replace(axes=axes, shape=component.shape_values, smooth=smooth)
         sources.append(drawn)
         grids.append(grid)
     return Scene(level, tuple(sources)), tuple(grids)

@@ -17,12 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image import Image
+from bayesjoint.light.profile import Kind
 from bayesjoint.render.lattice import Grid, spread
 from bayesjoint.render.place import Place, Scene
 
 
 def draw(
-    image: Image, scene: Scene, grids: Sequence[Grid | None], kinds: Sequence[type], tables: Sequence
+    image: Image, scene: Scene, grids: Sequence[Grid | None], kinds: Sequence[Kind | None], tables: Sequence
 ) -> jax.Array:
     """Model pixels (ny, nx) of one image, nJy.
 
@@ -33,10 +34,10 @@ def draw(
         The components on this image.
     grids : sequence of Grid or None
         The nodes of each source's smooth part.
-    kinds : sequence of type
-        The class of each source.
+    kinds : sequence of Kind or None
+        The form of each source; None of a point.
     tables : sequence of array or None
-        What its `radial_table` gave.
+        What its `transform_table` gave.
     """
     ny, nx = image.shape
     level, pixels, spectrum = scene.level, None, None
@@ -53,19 +54,30 @@ def draw(
     return jnp.broadcast_to(level, image.shape) if pixels is None else pixels
 
 
-def _spectrum(source: Place, kind: type, table, image: Image) -> jax.Array:
+def _spectrum(source: Place, kind: Kind | None, table, image: Image) -> jax.Array:
     """Half-plane spectrum (ny, nx // 2 + 1) of a source, folded orders summed."""
     kx, ky = _frequencies(image)
     is_real = not jnp.iscomplexobj(image.transfer)
     amplitude = jnp.asarray(image.transfer) if is_real else jnp.ones(image.transfer.shape, kx.dtype)
-    if source.metric is not None:
-        k2 = _squared_frequency(source.metric, kx, ky)
-        profile = kind.radial_transform(k2, source.shape, table)  # type: ignore[attr-defined]
-        amplitude = amplitude * profile if is_real else profile
     cosine, sine = _turns(source, kx, ky, lone=len(image.orders) == 1)
+    if kind is not None:
+        real, imaginary = _form(source, kind, table, kx, ky)
+        amplitude = amplitude * real if is_real else real
+        if imaginary is not None:
+            both = jax.lax.complex(real, imaginary) * jax.lax.complex(cosine, sine)
+            amplitude, cosine, sine = jnp.asarray(image.transfer) if is_real else 1.0, both.real, both.imag
     orders = jax.lax.complex(amplitude * cosine, amplitude * sine)
     orders = orders if is_real else image.transfer * orders
     return orders[0] if len(image.orders) == 1 else jnp.sum(orders, axis=0)
+
+
+def _form(source: Place, kind: Kind, table, kx, ky) -> tuple[jax.Array, jax.Array | None]:
+    """Transform of the source's form over the modes, (orders, ny, nx), real and imaginary part."""
+    if kind.is_radial:
+        metric = jnp.matmul(source.axes.T, source.axes, precision="highest")
+        return kind.radial_transform(_squared_frequency(metric, kx, ky), source.shape, table), None  # type: ignore[attr-defined]
+    along = (axis[0] * kx[:, None, :] + axis[1] * ky[:, :, None] for axis in source.axes)
+    return kind.plane_transform(*along, source.shape, table)
 
 
 def _frequencies(image: Image) -> tuple[np.ndarray, np.ndarray]:

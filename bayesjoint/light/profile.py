@@ -1,0 +1,175 @@
+"""What all extended light shares: where it lies on the sky, and its form in the plane of its own axes.
+
+A profile is a small file: a frozen dataclass names its parameters and says what its brightness is at points of a plane in
+which its axes are the unit vectors (`plane_form`), what the Fourier transform of that is, and its total flux. Where it lies,
+how it is turned, its lattice of copies and its derivatives follow. Forms and transforms are functions of the plane and of a
+vector of shape parameters alone; they belong to the profile's `kind`, which compiled programs know as a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from bayesjoint.light.checks import check_plain, check_range
+from bayesjoint.light.geometry import as_centre, ellipse_coordinates, semi_axes
+
+AB_ZEROPOINT_NJY = 31.4
+UNITS = {"centre": "arcsec", "q": "", "pa": "deg", "Re": "arcsec", "Ie": "nJy/arcsec^2", "flux": "nJy"}
+
+
+class Kind(Protocol):
+    """The form of a profile: hashable, the same for all profiles of a class, or of a class with the same constants."""
+
+    is_radial: bool
+
+    def plane_form(self, x, shape) -> jax.Array:
+        """Brightness at x (2, ...), in units of the semi-axes, for unit `brightness_scale`."""
+        ...
+
+    def plane_transform(self, k1, k2, shape, table=None) -> tuple[jax.Array, jax.Array | None]:
+        """Fourier transform of the form of unit flux: its real and imaginary part (None where it has none).
+
+        Parameters
+        ----------
+        k1, k2 : array
+            Wave numbers along the axes, radians per semi-axis.
+        shape : array (parameters,)
+            The profile's `shape_values`.
+        table : array, optional
+            From `transform_table`: the same values, quicker at many wave numbers.
+        """
+        ...
+
+    def transform_table(self, shape, dtype) -> jax.Array | None:
+        """What makes the transform quick at many wave numbers; None where nothing does."""
+        ...
+
+
+class Profile:
+    """Base of extended light.
+
+    Attributes
+    ----------
+    amplitude : str
+        The parameter in which light is linear.
+    radius : str
+        The parameter that is the unit of radius: a semi-major axis, arcsec.
+    shape : tuple of str
+        Parameters on which the form depends, in this unit.
+    limits : dict
+        The range of parameters that have one.
+    events : dict
+        How many axes a parameter has of its own, where it has any.
+    """
+
+    amplitude: ClassVar[str]
+    radius: ClassVar[str]
+    shape: ClassVar[tuple[str, ...]] = ()
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    events: ClassVar[Mapping[str, int]] = {"centre": 1}
+    is_radial: ClassVar[bool] = False
+
+    centre: Any
+    q: Any
+    pa: Any
+    flux: Any
+
+    def __post_init__(self):
+        owner = type(self).__name__
+        for name, value in vars(self).items():
+            if name != "name":
+                check_plain(owner, name, value, UNITS.get(name, ""))
+        object.__setattr__(self, "centre", as_centre(self.centre))
+        for name in {"q", self.radius} & set(vars(self)):
+            check_range(owner, name, getattr(self, name), 0, 1 if name == "q" else jnp.inf, open_below=True)
+        for name, (low, high) in self.limits.items():
+            check_range(owner, name, getattr(self, name), low, high)
+
+    @property
+    def kind(self) -> Any:
+        """The `Kind` of this profile."""
+        return type(self)
+
+    @property
+    def axes(self) -> jax.Array:
+        """Semi-axis vectors (2, 2), the unit vectors of the plane of the form, arcsec."""
+        return semi_axes(self.q, self.pa, getattr(self, self.radius))
+
+    @property
+    def shape_parts(self) -> tuple:
+        """The parameters on which the form depends."""
+        return tuple(getattr(self, name) for name in self.shape)
+
+    @property
+    def shape_values(self) -> jax.Array:
+        """What the form of a profile on one image depends on, (parameters,)."""
+        return _ravelled(self.shape_parts)
+
+    @property
+    def brightness_scale(self) -> Any:
+        """Brightness where the form is 1, nJy/arcsec^2."""
+        return getattr(self, self.amplitude)
+
+    @property
+    def magnitude(self) -> jax.Array:
+        """Total AB magnitude; NaN for a flux that is not positive."""
+        flux = jnp.asarray(self.flux)
+        return AB_ZEROPOINT_NJY - 2.5 * jnp.log10(jnp.where(flux > 0, flux, jnp.nan))
+
+    @classmethod
+    def transform_table(cls, shape, dtype) -> jax.Array | None:
+        """What makes the transform quick at many wave numbers; None where nothing does."""
+        return None
+
+    def transform(self, kx, ky) -> jax.Array:
+        """Fourier transform of the profile of unit flux about its centre at angular frequencies (radians/arcsec; E, N).
+
+        Complex for profiles that are not symmetric about their centre.
+        """
+        axes = self.axes
+        k1, k2 = (kx * axis[0] + ky * axis[1] for axis in axes)
+        real, imaginary = self.kind.plane_transform(k1, k2, self.shape_values)
+        return real if imaginary is None else jax.lax.complex(real, imaginary)
+
+    def brightness(self, east, north) -> jax.Array:
+        """Surface brightness (nJy/arcsec^2) at offsets from the centre, arcsec."""
+        x = ellipse_coordinates(east, north, self.axes)
+        return self.brightness_scale * self.kind.plane_form(x, self.shape_values)
+
+    def blurred_brightness(self, x, covariance) -> jax.Array:
+        """Brightness convolved with a narrow kernel, to first order in its covariance: I + C : grad grad I / 2.
+
+        Parameters
+        ----------
+        x : array (2, ...)
+            Offsets from the centre in units of the semi-axes: several widths of the kernel away from the centre.
+        covariance : array (2, 2)
+            Of the kernel, in the same units.
+        """
+        shape = self.shape_values
+        (a, b), (_, c) = covariance
+
+        def second(*direction):
+            """The form, and its second derivative along a direction."""
+            along = jnp.stack([jnp.full_like(x[0], part) for part in direction])
+
+            def slope(x):
+                return jax.jvp(lambda x: self.kind.plane_form(x, shape), (x,), (along,))
+
+            (value, _), (_, bent) = jax.jvp(slope, (x,), (along,))
+            return value, bent
+
+        (value, xx), (_, yy), (_, both) = second(1.0, 0.0), second(0.0, 1.0), second(1.0, 1.0)
+        return self.brightness_scale * (value + 0.5 * ((a - b) * xx + (c - b) * yy + b * both))
+
+
+def _ravelled(parts) -> jax.Array:
+    """Scalars and vectors as one vector."""
+    dtype = jnp.result_type(float)
+    if not parts:
+        return jnp.zeros(0, dtype)
+    return jnp.concatenate([jnp.ravel(jnp.asarray(part, dtype)) for part in parts])
