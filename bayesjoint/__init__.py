@@ -18,6 +18,7 @@ from bayesjoint.light.core_sersic import CoreSersic
 from bayesjoint.light.devaucouleurs import DeVaucouleurs
 from bayesjoint.light.exponential import Exponential
 from bayesjoint.light.ferrer import Ferrer
+from bayesjoint.light.fourier_modes import FourierModes
 from bayesjoint.light.gaussian import Gaussian
 from bayesjoint.light.king import King
 from bayesjoint.light.moffat import Moffat
@@ -25,6 +26,9 @@ from bayesjoint.light.nuker import Nuker
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky
+from bayesjoint.light.superellipse import Superellipse
+from bayesjoint.light.truncated import Truncated
+from bayesjoint.light.warp import Warp
 from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
@@ -39,6 +43,7 @@ __all__ = [
     "Exponential",
     "Ferrer",
     "FlatSky",
+    "FourierModes",
     "Gaussian",
     "GaussianPixels",
     "Image",
@@ -50,8 +55,11 @@ __all__ = [
     "PointSource",
     "Posterior",
     "Sersic",
+    "Superellipse",
     "TangentFrame",
+    "Truncated",
     "Verdict",
+    "Warp",
     "enable_compilation_cache",
     "fit_map",
     "gaussian_psf",

@@ -40,6 +40,7 @@ def ellipse_coordinates(east, north, axes) -> jax.Array:
     -------
     array (2, ...), along the major and the minor axis.
     """
+    east, north = jnp.broadcast_arrays(east, north)
     components = jnp.matmul(axes, jnp.stack([east.ravel(), north.ravel()]), precision="highest")
     scaled = components / jnp.sum(axes**2, axis=1)[:, None]
     return scaled.reshape(2, *east.shape)

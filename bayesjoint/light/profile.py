@@ -105,9 +105,14 @@ class Profile:
         return tuple(getattr(self, name) for name in self.shape)
 
     @property
+    def axis_parts(self) -> tuple:
+        """The parameters on which the lengths of the axes depend."""
+        return self.q, getattr(self, self.radius)
+
+    @property
     def shape_values(self) -> jax.Array:
         """What the form of a profile on one image depends on, (parameters,)."""
-        return _ravelled(self.shape_parts)
+        return ravelled(self.shape_parts)
 
     @property
     def brightness_scale(self) -> Any:
@@ -167,7 +172,7 @@ class Profile:
         return self.brightness_scale * (value + 0.5 * ((a - b) * xx + (c - b) * yy + b * both))
 
 
-def _ravelled(parts) -> jax.Array:
+def ravelled(parts) -> jax.Array:
     """Scalars and vectors as one vector."""
     dtype = jnp.result_type(float)
     if not parts:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 
-def parameters_are(*names: str) -> Callable[[type], type]:
-    """Class decorator: a frozen dataclass becomes a pytree with leaves `names`, its `name` static.
+def parameters_are(*names: str, static: tuple[str, ...] = ("name",)) -> Callable[[type], type]:
+    """Class decorator: a frozen dataclass becomes a pytree with leaves `names`, other fields static (hashable).
 
     Unlike `jax.tree_util.register_dataclass` it does not call the constructor when JAX rebuilds an object, so that
     one of gradients, or of shapes, may hold what the constructor would refuse.
@@ -17,15 +18,15 @@ def parameters_are(*names: str) -> Callable[[type], type]:
 
     def register(cls: type) -> type:
         def flatten(profile) -> tuple[tuple, Any]:
-            return tuple(getattr(profile, name) for name in names), profile.name
+            return tuple(getattr(profile, n) for n in names), tuple(getattr(profile, n) for n in static)
 
         def flatten_with_keys(profile) -> tuple[tuple, Any]:
-            values, static = flatten(profile)
-            return tuple(zip(map(jax.tree_util.GetAttrKey, names), values, strict=True)), static
+            values, constants = flatten(profile)
+            return tuple(zip(map(jax.tree_util.GetAttrKey, names), values, strict=True)), constants
 
-        def unflatten(static, values):
+        def unflatten(constants, values):
             new = object.__new__(cls)
-            for name, value in (*zip(names, values, strict=True), ("name", static)):
+            for name, value in zip((*names, *static), (*values, *constants), strict=True):
                 object.__setattr__(new, name, value)
             return new
 
@@ -33,3 +34,30 @@ def parameters_are(*names: str) -> Callable[[type], type]:
         return cls
 
     return register
+
+
+def owner_of(components: Any, path) -> Any:
+    """The object, among components and what they hold, that has the parameter at the end of a path."""
+    for key in path[:-1]:
+        components = components[key.idx] if hasattr(key, "idx") else getattr(components, key.name)
+    return components
+
+
+def event_axes(components: Any, path) -> int:
+    """How many axes a parameter has of its own."""
+    return getattr(owner_of(components, path), "events", {}).get(path[-1].name, 0)
+
+
+def for_each(function: Callable[[Any], jax.Array], component: Any) -> jax.Array:
+    """A function of a component with parameters of one image, of one whose parameters may have a leading axis."""
+    paths, treedef = jax.tree_util.tree_flatten_with_path(component)
+    leaves = [jnp.asarray(leaf, jnp.result_type(float)) for _, leaf in paths]
+    axes = [
+        0 if leaf.ndim > event_axes(component, path) else None
+        for (path, _), leaf in zip(paths, leaves, strict=True)
+    ]
+
+    def one(*leaves):
+        return function(jax.tree.unflatten(treedef, leaves))
+
+    return jax.vmap(one, in_axes=tuple(axes))(*leaves) if any(a == 0 for a in axes) else one(*leaves)

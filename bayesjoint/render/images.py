@@ -14,6 +14,7 @@ import numpy as np
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.light.profile import Kind, Profile
+from bayesjoint.light.pytree import event_axes, owner_of
 from bayesjoint.light.sky import FlatSky
 from bayesjoint.render.place import frames_of, place
 from bayesjoint.render.spectral import draw
@@ -97,7 +98,7 @@ class Light:
         components = jax.tree.unflatten(self.treedef, self.leaves)
         paths, _ = jax.tree_util.tree_flatten_with_path(components)
         shapes = [leaf.shape[1:] if axis == 0 else leaf.shape for leaf, axis in self._pairs()]
-        linear = [path[-1].name == _owner(components, path).amplitude for path, _ in paths]
+        linear = [path[-1].name == owner_of(components, path).amplitude for path, _ in paths]
         return np.repeat(linear, [int(np.prod(shape)) for shape in shapes])
 
     @property
@@ -192,7 +193,7 @@ def _spread(components, band_index, n_bands, members, per_image=True):
     leaves, axes = [], []
     for path, leaf in paths:
         leaf = jnp.asarray(leaf, jnp.result_type(float))
-        event = _event_axes(components, path)
+        event = event_axes(components, path)
         if leaf.ndim == event:
             leaves.append(leaf)
             axes.append(None)
@@ -208,7 +209,7 @@ def per_image_if_mixed(component: Any, images: ImageSet) -> Any:
     """The component with one value of each varying parameter for each image, if it has some per image, some per band."""
     n_images, n_bands = len(images), len(images.bands)
     paths, treedef = jax.tree_util.tree_flatten_with_path(component)
-    lengths = [0 if jnp.ndim(leaf) == _event_axes(component, p) else len(leaf) for p, leaf in paths]
+    lengths = [0 if jnp.ndim(leaf) == event_axes(component, p) else len(leaf) for p, leaf in paths]
     if n_images == n_bands or not {n_images, n_bands} <= set(lengths):
         return component
     index = np.asarray(images.band_index)
@@ -224,15 +225,3 @@ def _which_axis(path, leaf, event: int, n_images: int, n_bands: int, per_image: 
     more = f", or ({n_bands},) for one value a band or ({n_images},) for one an image"
     wanted = own + (more + (" before it" if event else "") if per_image else "")
     raise ValueError(f"component {path[0].idx}: {path[-1].name} has shape {leaf.shape}; wanted {wanted}")
-
-
-def _owner(components: Any, path) -> Any:
-    """The object, among components and what they hold, that has the parameter at the end of a path."""
-    for key in path[:-1]:
-        components = components[key.idx] if hasattr(key, "idx") else getattr(components, key.name)
-    return components
-
-
-def _event_axes(components: Any, path) -> int:
-    """How many axes a parameter has of its own."""
-    return getattr(_owner(components, path), "events", {}).get(path[-1].name, 0)
