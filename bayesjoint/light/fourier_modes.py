@@ -38,7 +38,7 @@ class _Kind(ModifiedKind):
                 i = self.modes.index(order)
                 angle = order * phase[i]
                 bend = bend + amplitude[i] * (cosine * jnp.cos(angle) + sine * jnp.sin(angle))
-        return x * jnp.exp(-bend), 1.0
+        return x * jnp.exp(-bend)[None], 1.0
 
 
 @parameters_are("profile", "amplitudes", "phases", static=("modes",))

@@ -62,7 +62,7 @@ class PolarKind:
         angle = 2 * np.pi * np.arange(self._angles) / self._angles / max(self.fold, 1)
         circles = np.stack([np.cos(angle), np.sin(angle)])[:, :, None] * _radii()
         # a taper at the smallest radii, where there is no light, lest the ends of the period differ
-        form = self.plane_form(jnp.asarray(circles), shape) * _taper()
+        form = self.plane_form(jnp.asarray(circles), shape) * _taper()[None]
         waves = jnp.fft.rfft(form, axis=0)[: len(self.orders)] / self._angles
         parts = [waves.real] if self.is_mirrored else [waves.real, -waves.imag]
         return jnp.stack(parts, axis=1) * np.where(np.asarray(self.orders) > 0, 2.0, 1.0)[:, None, None]
@@ -165,14 +165,17 @@ def _hankel(series, orders: tuple[int, ...]) -> jax.Array:
     """
     kappa = np.sqrt(CELLS.nodes()[1:])
     phase, omega = _phases(orders)
-    waves = jnp.fft.rfft(series * _radii(), axis=-1) / _RADII * phase[:, None]
+    waves = jnp.fft.rfft(series * _radii()[None, None], axis=-1) / _RADII * phase[:, None]
     odd = (np.asarray(orders) % 2)[:, None, None]
     power = np.where(odd, 2.0, 1.0) + 1j * omega  # the transform of each harmonic falls as kappa^-power
     both = jnp.conj(jnp.stack([waves, -0.5 * power * waves]))
     fine = jnp.fft.irfft(both, _FINER * _RADII, axis=-1) * (_FINER * _RADII)
     index, weights = _stencil()
-    both = jnp.sum(fine[..., index] * weights, axis=-1) / kappa ** (1.0 + odd)
-    value, slope = both[0], both[1] / kappa**2
+    both = (
+        jnp.einsum("...cs,cs->...c", fine[..., index], weights, precision="highest")
+        / kappa ** (1.0 + odd)[None]
+    )
+    value, slope = both[0], both[1] / (kappa**2)[None, None]
     # at kappa = 0 only the zeroth order has light; there and next to it slopes differ by nothing that could be seen
     at_zero = value[..., :1] - slope[..., :1] * kappa[0] ** 2
     at_zero = jnp.where(np.asarray(orders)[:, None, None] % 2 == 1, at_zero, 0.0)

@@ -26,7 +26,7 @@ class _Kind(ModifiedKind):
         # each axis in units of the radius, so that no power of it over- or underflows
         u, v = ((part**2 / square + _BLUNT) ** (exponent / 2) for part in x)
         stretch = jnp.exp(jnp.log(u + v) / exponent)
-        return x * stretch, 1.0
+        return x * stretch[None], 1.0
 
 
 @parameters_are("profile", "exponent", static=())

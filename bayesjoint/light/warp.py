@@ -41,12 +41,14 @@ def _flat_ended_spline(radii: tuple[float, ...], values, ln_r) -> jax.Array:
     """Cubic splines in ln r through values (..., K) at the radii, constant inside the first and outside the last."""
     knots = np.log(radii)
     slopes = jnp.matmul(values, _spline_slopes(radii).T, precision="highest")
-    piece = jnp.clip(jnp.sum(ln_r[..., None] >= knots, axis=-1) - 1, 0, len(knots) - 2)
+    ln_r = jnp.clip(ln_r, knots[0], knots[-1])  # where the slope is zero: knots within must not be clipped
+    piece = sum((ln_r >= knot).astype(jnp.int32) for knot in knots[1:-1]) + jnp.zeros_like(ln_r, jnp.int32)
     width = jnp.asarray(np.diff(knots))[piece]
-    t = jnp.clip((ln_r - jnp.asarray(knots)[piece]) / width, 0.0, 1.0)
+    t = (ln_r - jnp.asarray(knots)[piece]) / width
     left, right, start, end = (
         a[..., piece + i] for a, i in ((values, 0), (values, 1), (slopes, 0), (slopes, 1))
     )
+    t, width = t[None], width[None]
     s = 1 - t
     return s**2 * (1 + 2 * t) * left + t**2 * (1 + 2 * s) * right + width * t * s * (s * start - t * end)
 

@@ -5,6 +5,8 @@ Like ``truth.py`` it shares no Fourier transform, table or lattice with the pack
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +27,7 @@ def pixels(profile, image, sigma, points):
     position, jacobian = map(np.asarray, image.pixel_map.linearise(jnp.asarray(profile.centre)))
     axes = np.asarray(profile.axes) @ jacobian.T
     total = np.zeros(len(points))
-    for first, last in zip(_EDGES[:-1], _EDGES[1:], strict=True):
+    for first, last in pairwise(_EDGES):
         for x, weights in _panels(first, last, np.linalg.norm(axes, axis=1).max(), sigma):
             light = np.asarray(_form(profile, jnp.asarray(x))) * weights
             px, py = (position[i] + axes[0, i] * x[0] + axes[1, i] * x[1] for i in (0, 1))
@@ -43,17 +45,19 @@ def _panels(first, last, size, sigma):
     angles = 64 * int(np.ceil(max(512, 2 * np.pi * last * size / (sigma / 3)) / 64))
     turn = 2 * np.pi * np.arange(angles) / angles
     edges = first * (last / first) ** (np.arange(count + 1) / count)
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         r = (a + b) / 2 + (b - a) / 2 * nodes
         x = np.stack([r[:, None] * np.cos(turn), r[:, None] * np.sin(turn)])
         yield x, ((b - a) / 2 * gauss * r)[:, None] * (2 * np.pi / angles)
 
 
-def flux(profile):
-    """Total flux by the same quadrature, nJy."""
+def flux(profile, within=2.0**15):
+    """Flux inside the ellipse of `within` semi-major axes by the same quadrature, nJy."""
     size = abs(float(np.linalg.det(np.asarray(profile.axes))))
     total = 0.0
-    for first, last in zip(_EDGES[:-1], [*_EDGES[1:-1], 512.0], strict=True):
-        for x, weights in _panels(first, last, 1.0, 0.1):
+    edges = np.concatenate([_EDGES, 2.0 ** np.arange(6, 16)])
+    for first, last in pairwise([*edges[edges < within], within]):
+        # sixteen panels an octave, as if the PSF were that wide
+        for x, weights in _panels(first, last, 1 / last, 1 / 128):
             total += float(np.sum(np.asarray(_form(profile, jnp.asarray(x))) * weights))
     return total * size * float(profile.brightness_scale)
