@@ -14,16 +14,17 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from bayesjoint.data.psf import PSF, GaussianPSF, MoffatPSF, gaussian_psf, moffat_psf
+from bayesjoint.data.analytic_psf import AnalyticPSF, gaussian_psf, moffat_psf
+from bayesjoint.data.psf import PSF
+from bayesjoint.data.transfer import PointSpread
 
 ZEROPOINT_KEYWORDS = ("ZPT", "ZEROPT", "MAGZERO", "PHOTZP")
 BAND_KEYWORDS = ("BAND", "FILTER")
 TIME_KEYWORDS = ("MJD-OBS", "MJD")
 EXTENSIONS = ("INVVAR", "SIGMA", "ERR", "MASK", "PSF")
-AnyPSF = PSF | GaussianPSF | MoffatPSF
 
 
-def read_psf(source: AnyPSF | str | os.PathLike) -> AnyPSF:
+def read_psf(source: PointSpread | str | os.PathLike) -> PointSpread:
     """A PSF as it is, from a FITS file, or from "gaussian:FWHM" or "moffat:FWHM:BETA" in arcsec.
 
     Examples
@@ -31,7 +32,7 @@ def read_psf(source: AnyPSF | str | os.PathLike) -> AnyPSF:
     >>> read_psf("moffat:0.9:3.5")
     MoffatPSF(fwhm=0.9, beta=3.5)
     """
-    if isinstance(source, AnyPSF):
+    if isinstance(source, PointSpread):
         return source
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
@@ -48,7 +49,7 @@ def read_psf(source: AnyPSF | str | os.PathLike) -> AnyPSF:
         return _psf_from_hdu(data_hdu(hdus, None, str(path)), str(path))
 
 
-def _analytic_psf(kind: str, text: str, source: str) -> GaussianPSF | MoffatPSF:
+def _analytic_psf(kind: str, text: str, source: str) -> AnalyticPSF:
     try:
         values = [float(part) for part in text.split(":")]
     except ValueError:

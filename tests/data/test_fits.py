@@ -7,8 +7,9 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 
+from bayesjoint.data.analytic_psf import GaussianPSF, gaussian_psf, moffat_psf
 from bayesjoint.data.fits import read_image, read_images, read_psf
-from bayesjoint.data.psf import PSF, GaussianPSF, gaussian_psf, moffat_psf
+from bayesjoint.data.psf import PSF
 
 SHAPE = (40, 50)
 PSF_SPEC = "gaussian:1.12"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 
+from bayesjoint.data.analytic_psf import gaussian_psf
 from bayesjoint.data.fits import read_images
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.psf import gaussian_psf
 
 ZEROPOINT = 31.4  # data in nJy
 

@@ -6,7 +6,9 @@ import galsim
 import numpy as np
 import pytest
 
-from bayesjoint.data.psf import PSF, folded_transfer, fwhm_arcsec, gaussian_psf, moffat_psf
+from bayesjoint.data.analytic_psf import gaussian_psf, moffat_psf
+from bayesjoint.data.psf import PSF
+from bayesjoint.data.transfer import folded_transfer
 
 FINE = galsim.GSParams(
     folding_threshold=1e-4, maxk_threshold=1e-6, kvalue_accuracy=1e-8, maximum_fft_size=16384
@@ -92,8 +94,8 @@ def test_fwhm_of_stamps(fwhm_px):
     )
     psf = PSF(stamp / stamp.sum())
     assert psf.fwhm_pixels == pytest.approx(fwhm_px, rel=0.02)
-    assert fwhm_arcsec(psf, 0.5) == pytest.approx(0.5 * fwhm_px, rel=0.02)
-    assert fwhm_arcsec(gaussian_psf(1.5), 0.5) == 1.5
+    assert psf.fwhm_arcsec(0.5) == pytest.approx(0.5 * fwhm_px, rel=0.02)
+    assert gaussian_psf(1.5).fwhm_arcsec(0.5) == 1.5
 
 
 def test_zero_frequency_carries_all_flux():

@@ -3,7 +3,8 @@
 import galsim
 import numpy as np
 
-from bayesjoint.data.psf import PSF, MoffatPSF
+from bayesjoint.data.analytic_psf import MoffatPSF
+from bayesjoint.data.psf import PSF
 
 FINE = galsim.GSParams(
     maximum_fft_size=16384, folding_threshold=1e-4, kvalue_accuracy=1e-6, maxk_threshold=1e-4

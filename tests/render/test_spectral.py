@@ -8,7 +8,8 @@ import pytest
 from helpers import peer, truth
 from helpers.scenes import galaxy_of, make_image, rendered, sample_points, truth_arguments
 
-from bayesjoint.data.psf import FWHM_PER_SIGMA, PSF, gaussian_psf, moffat_psf
+from bayesjoint.data.analytic_psf import FWHM_PER_SIGMA, gaussian_psf, moffat_psf
+from bayesjoint.data.psf import PSF
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky
