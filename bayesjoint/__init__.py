@@ -7,7 +7,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from bayesjoint.compilation import enable_compilation_cache
-from bayesjoint.data.analytic_psf import gaussian_psf, moffat_psf
+from bayesjoint.data.airy import airy_psf
+from bayesjoint.data.analytic_psf import gaussian_mixture_psf, gaussian_psf, moffat_psf
 from bayesjoint.data.fits import read_image, read_images
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import Image
@@ -53,8 +54,10 @@ __all__ = [
     "Sersic",
     "TangentFrame",
     "Verdict",
+    "airy_psf",
     "enable_compilation_cache",
     "fit_map",
+    "gaussian_mixture_psf",
     "gaussian_psf",
     "joint_model",
     "moffat_psf",

@@ -113,8 +113,8 @@ class Image:
         zeropoint = _number(zeropoint, "zeropoint (AB magnitude of one data unit)", label)
         if not isinstance(psf, PointSpread):
             raise TypeError(
-                f"{label}: psf must be bj.PSF(stamp), bj.gaussian_psf(fwhm) or bj.moffat_psf(fwhm, beta), "
-                f"got {type(psf).__name__}"
+                f"{label}: psf must be bj.PSF(stamp), or bj.gaussian_psf(fwhm), bj.moffat_psf(fwhm, beta) or "
+                f"another in closed form, got {type(psf).__name__}"
             )
         used = np.isfinite(data)
         if mask is not None:

@@ -7,12 +7,14 @@ pixels per arcsec.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 
 import numpy as np
 
 NEGLIGIBLE_TRANSFER = 3e-7
 MAX_ORDER = 3
+_COARSE = 1e-4
 
 
 class PointSpread(ABC):
@@ -27,9 +29,9 @@ class PointSpread(ABC):
     includes_pixel: bool = False
 
     @property
-    def max_order(self) -> int:
-        """The highest folded order that the PSF may reach: 0 where it knows nothing beyond Nyquist's frequency."""
-        return MAX_ORDER
+    def max_order(self) -> float:
+        """The highest folded order that the PSF knows: infinite in closed form, 0 sampled as the image is."""
+        return np.inf
 
     @abstractmethod
     def transfer(self, kx, ky, jacobian) -> np.ndarray:
@@ -77,26 +79,46 @@ def folded_transfer(
     found: dict[tuple[int, int], np.ndarray] = {}
     needed: set[tuple[int, int]] = set()
     for ring in FOLDED_ORDERS:
-        new = [(jx, jy) for jx, jy in ring if (jx, jy) not in found and max(-jx, abs(jy)) <= psf.max_order]
+        new = _known(psf, ring, found)
         for jx, jy in new:
             found[jx, jy] = psf.transfer(kx + 2 * np.pi * jx, ky + 2 * np.pi * jy, jacobian)
         carry = {order for order in new if np.abs(found[order]).max() > NEGLIGIBLE_TRANSFER}
         if not carry:
             break
         needed |= carry
+    else:
+        beyond = _known(psf, _ring(MAX_ORDER + 1), found)
+        _check_coarse([psf.transfer(kx + 2 * np.pi * j, ky + 2 * np.pi * i, jacobian) for j, i in beyond])
     orders = next(orders for orders in FOLDED_ORDERS if needed <= set(orders))
     zero = np.zeros_like(found[0, 0])
     return np.stack([found.get(order, zero) for order in orders]), orders
 
 
-def _nested_orders() -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Sets of orders, each within the next, so that images of about the same seeing share compiled programs.
+def _known(psf: PointSpread, ring, found) -> list[tuple[int, int]]:
+    """The orders of a ring that are not found yet and that the PSF knows."""
+    return [(jx, jy) for jx, jy in ring if (jx, jy) not in found and max(-jx, abs(jy)) <= psf.max_order]
 
-    On the half-plane kx runs from 0 to pi: order jx = -1 folds it to -2 pi to -pi.
-    """
-    rings = [
-        sorted((jx, jy) for jx in range(-r, r) for jy in range(-r, r + 1)) for r in range(1, MAX_ORDER + 1)
-    ]
+
+def _check_coarse(beyond: list[np.ndarray]) -> None:
+    """Warn where the orders after the last would carry signal; a star then errs by about their largest transfer."""
+    left_out = max((float(np.abs(transfer).max()) for transfer in beyond), default=0.0)
+    if left_out > _COARSE:
+        warnings.warn(
+            f"the PSF is so narrow for these pixels that {MAX_ORDER} folded orders do not hold it: a point source errs "
+            f"by about {left_out:.1g} of its peak (sources wider than a pixel by less); check the PSF's width, which "
+            "is in arcsec (of airy_psf in micron and metre), and the pixel scale",
+            stacklevel=2,
+        )
+
+
+def _ring(r: int) -> list[tuple[int, int]]:
+    """All orders up to r; on the half-plane kx runs from 0 to pi: order jx = -1 folds it to -2 pi to -pi."""
+    return sorted((jx, jy) for jx in range(-r, r) for jy in range(-r, r + 1))
+
+
+def _nested_orders() -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Sets of orders, each within the next, so that images of about the same seeing share compiled programs."""
+    rings = [_ring(r) for r in range(1, MAX_ORDER + 1)]
     alone, cross = [(0, 0)], [(0, 0), (-1, 0), (0, -1), (0, 1)]
     return tuple(tuple(sorted(each, key=lambda j: (j != (0, 0), j))) for each in (alone, cross, *rings))
 
