@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 
 from bayesjoint.data.transfer import PointSpread, pixel_response
 
 UNDERSAMPLED_FWHM = 2.5
+TRUNCATED_SHARE = 0.02
 
 
 class PSF(PointSpread):
@@ -17,18 +19,21 @@ class PSF(PointSpread):
     Parameters
     ----------
     stamp : array (ny, nx)
-        Samples of the PSF, centred on the middle of the array (between pixels where its size is even),
-        normalised to sum 1 on entry, with a warning when the sum was off by over 1 %.
+        Samples of the PSF, normalised to sum 1 on entry, with a warning when the sum was off by over 1 %, and
+        when over 2 % of the light seems to lie outside the stamp.
     oversampling : int
         Samples per image pixel along each axis.
     includes_pixel : bool
         True for an effective PSF, as measured on stars; False when the pixel's response is still to be
         applied.
+    centre : (x, y), optional
+        Where in the stamp the source lies, in samples, 0-based; by default the middle of the array (between
+        samples where its size is even).
 
     Raises
     ------
     ValueError
-        For a stamp that is not two-dimensional, holds NaN, or sums to zero or less.
+        For a stamp that is not two-dimensional, holds NaN, or sums to zero or less, or a centre outside it.
 
     Examples
     --------
@@ -39,7 +44,7 @@ class PSF(PointSpread):
     4.22
     """
 
-    def __init__(self, stamp, oversampling: int = 1, includes_pixel: bool = True):
+    def __init__(self, stamp, oversampling: int = 1, includes_pixel: bool = True, centre=None):
         stamp = np.array(stamp, dtype=float)
         if stamp.ndim != 2:
             raise ValueError(f"a PSF stamp must have two dimensions, got shape {stamp.shape}")
@@ -58,6 +63,7 @@ class PSF(PointSpread):
         if abs(total - 1) > 0.01:
             warnings.warn(f"the PSF stamp summed to {total:.4g}; it was normalised to 1", stacklevel=2)
         self.stamp = stamp / total
+        self.centre = _centre(centre, stamp.shape)
         self.oversampling = int(oversampling)
         self.includes_pixel = bool(includes_pixel)
         if self.oversampling == 1 and self.fwhm_pixels < UNDERSAMPLED_FWHM:
@@ -67,11 +73,55 @@ class PSF(PointSpread):
                 "analytic PSF",
                 stacklevel=2,
             )
+        if (share := _share_outside(self.stamp)) > TRUNCATED_SHARE:
+            warnings.warn(
+                f"about {100 * share:.1g} % of the PSF's light lies outside its stamp of "
+                f"{stamp.shape[1]}x{stamp.shape[0]}, going by how its wings fall towards the edge; the stamp is "
+                "normalised to 1, so that fluxes will come out that much too low: give a larger stamp",
+                stacklevel=2,
+            )
+
+    @classmethod
+    def from_epsf(cls, epsf: Any, includes_pixel: bool = True) -> PSF:
+        """The PSF of an effective PSF model of photutils: an `ImagePSF` or an `EPSFModel` of older versions.
+
+        Parameters
+        ----------
+        epsf : object
+            With attributes `data`, array (ny, nx), of sum 1 or, as photutils has it, oversampling^2;
+            `oversampling`, a whole number or an equal pair; and possibly `origin`, (x, y) of the source: in samples of
+            `data`, as an ImagePSF has it, or in image pixels, as an EPSFModel; what is nearer the middle is meant.
+        includes_pixel : bool
+            As an effective PSF does (Anderson & King 2000, PASP 112, 1360).
+
+        Raises
+        ------
+        TypeError
+            For an object without `data` and `oversampling`.
+        ValueError
+            For oversampling that differs between the axes, and as `PSF` itself.
+        """
+        if not (hasattr(epsf, "data") and hasattr(epsf, "oversampling")):
+            raise TypeError(
+                "an effective PSF must have .data and .oversampling, as photutils' ImagePSF has, got "
+                f"{type(epsf).__name__}: give PSF(stamp, oversampling=...) instead"
+            )
+        data, oversampling = np.array(epsf.data, dtype=float), _one_number(epsf.oversampling)
+        total, samples = data.sum(), oversampling**2
+        if total > 0 and abs(np.log(total / samples)) < abs(np.log(total)):
+            data = data / samples
+        origin = getattr(epsf, "origin", None)
+        centre = (
+            None if origin is None or data.ndim != 2 else _nearest_middle(origin, oversampling, data.shape)
+        )
+        return cls(data, oversampling, includes_pixel, centre)
 
     def __repr__(self) -> str:
         ny, nx = self.stamp.shape
         pixel = "pixel included" if self.includes_pixel else "without the pixel"
-        return f"PSF({nx}x{ny}, FWHM {self.fwhm_pixels:.2f} px, oversampling {self.oversampling}, {pixel})"
+        x, y = self.centre
+        place = "" if self.centre == _centre(None, self.stamp.shape) else f", centre ({x:.2f}, {y:.2f})"
+        return f"PSF({nx}x{ny}, FWHM {self.fwhm_pixels:.2f} px, oversampling {self.oversampling}, {pixel}{place})"
 
     @property
     def fwhm_pixels(self) -> float:
@@ -88,8 +138,8 @@ class PSF(PointSpread):
 
         The stamp's discrete-time Fourier transform, cut at the stamp's own Nyquist frequency.
         """
-        ny, nx = self.stamp.shape
-        x, y = ((np.arange(n) - (n - 1) / 2) / self.oversampling for n in (nx, ny))
+        (ny, nx), (x0, y0) = self.stamp.shape, self.centre
+        x, y = (np.arange(nx) - x0) / self.oversampling, (np.arange(ny) - y0) / self.oversampling
         along_x = np.exp(-1j * x[:, None] * np.ravel(kx))
         along_y = np.exp(-1j * np.ravel(ky)[:, None] * y)
         otf = along_y @ self.stamp @ along_x
@@ -107,8 +157,11 @@ class PSF(PointSpread):
         return self.fwhm_pixels * pixel_scale
 
     def half_width(self, pixel_scale: float) -> float:
-        """Half the stamp's width in image pixels."""
-        return max(self.stamp.shape) / 2 / self.oversampling
+        """From the centre to the stamp's farthest edge, in image pixels."""
+        reach = [
+            max(at + 0.5, n - 0.5 - at) for at, n in zip(self.centre[::-1], self.stamp.shape, strict=True)
+        ]
+        return max(reach) / self.oversampling
 
 
 def _interpolate_core(stamp: np.ndarray, finer: int = 5) -> np.ndarray:
@@ -123,3 +176,58 @@ def _interpolate_core(stamp: np.ndarray, finer: int = 5) -> np.ndarray:
     top, left = my // 2 - ny // 2, mx // 2 - nx // 2
     padded[top : top + ny, left : left + nx] = spectrum
     return np.fft.ifft2(np.fft.ifftshift(padded)).real * finer**2
+
+
+def _centre(centre: Any, shape: tuple[int, ...]) -> tuple[float, float]:
+    """The pair (x, y) given, or the middle of the stamp."""
+    ny, nx = shape
+    if centre is None:
+        return (nx - 1) / 2, (ny - 1) / 2
+    pair = np.asarray(centre, dtype=float)
+    if pair.shape != (2,) or not (0 <= pair[0] <= nx - 1 and 0 <= pair[1] <= ny - 1):
+        raise ValueError(
+            f"the PSF's centre must be (x, y) within its stamp of {nx}x{ny} samples, 0-based, got {centre!r}"
+        )
+    return float(pair[0]), float(pair[1])
+
+
+def _one_number(oversampling: Any) -> Any:
+    """Oversampling of both axes, from a number or a pair."""
+    values = np.unique(oversampling)
+    if values.size != 1:
+        raise ValueError(
+            f"the effective PSF is oversampled {oversampling} times along (y, x); wanted the same along both: resample "
+            "it"
+        )
+    return values[0].item()
+
+
+def _nearest_middle(origin: Any, oversampling: int, shape: tuple[int, int]) -> np.ndarray:
+    """An origin (x, y) in samples, whether it was given in these or in image pixels."""
+    middle = np.array(_centre(None, shape))
+    in_samples = np.asarray(origin, dtype=float)
+    readings = in_samples, in_samples * oversampling
+    return min(readings, key=lambda reading: float(np.sum((reading - middle) ** 2)))
+
+
+def _share_outside(stamp: np.ndarray, ratio: float = 0.75) -> float:
+    """Estimated light outside a stamp, over that inside: the frames outside it continue the three within it.
+
+    In frames whose sizes fall by `ratio`, power-law wings r^-p hold light that falls outwards by ratio^(p - 2); where that
+    fall steepens from frame to frame it goes on to do so. Wings shallower than those of diffraction, p = 3, are not
+    believed, and the outermost frame counts by two standard errors less than it holds, for noise.
+    """
+    y, x = ((2 * np.abs(np.arange(n) - (n - 1) / 2) + 1) / n for n in stamp.shape)
+    size = np.round(np.maximum(x, y[:, None]), 9).ravel()
+    sizes, index = np.unique(size, return_inverse=True)
+    light = np.cumsum(np.bincount(index, stamp.ravel()))
+    within = np.interp(ratio ** (2.0 * np.arange(4)), np.append(0, sizes**2), np.append(0, light))
+    outer, middle, inner = -np.diff(within)
+    edge = stamp.ravel()[size > ratio]
+    outer -= 2 * edge.std() * np.sqrt(edge.size)
+    if outer <= 0:
+        return 0.0
+    fall = min(outer / middle, ratio) if middle > 0 else ratio
+    before = max(middle / inner, fall) if middle > 0 and inner > 0 else fall
+    fall *= fall / before
+    return float(outer * fall / (1 - fall))

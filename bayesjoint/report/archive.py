@@ -130,7 +130,12 @@ def wcs_from_text(text: str) -> WCS:
 
 def _psf_record(psf: PointSpread) -> dict[str, Any]:
     if isinstance(psf, PSF):
-        return {"kind": "stamp", "oversampling": psf.oversampling, "includes_pixel": psf.includes_pixel}
+        return {
+            "kind": "stamp",
+            "oversampling": psf.oversampling,
+            "includes_pixel": psf.includes_pixel,
+            "centre": psf.centre,
+        }
     return {"kind": _kind(type(psf)), **dataclasses.asdict(cast(Any, psf))}
 
 

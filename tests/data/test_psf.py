@@ -99,7 +99,11 @@ def test_fwhm_of_stamps(fwhm_px):
 
 
 def test_zero_frequency_carries_all_flux():
-    for psf in (gaussian_psf(2.0), moffat_psf(2.0, 2.5), PSF(np.ones((3, 5)) / 15)):
+    for psf in (
+        gaussian_psf(2.0),
+        moffat_psf(2.0, 2.5),
+        PSF(np.outer([1, 2, 1], [0, 1, 4, 1, 0]) / 24, oversampling=2),
+    ):
         transfer, orders = folded_transfer(psf, (32, 32), np.eye(2))
         assert orders[0] == (0, 0)
         assert transfer[0, 0, 0] == pytest.approx(1.0, abs=1e-12)
