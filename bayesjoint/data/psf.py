@@ -75,7 +75,7 @@ class PSF(PointSpread):
             )
         if (share := _share_outside(self.stamp)) > TRUNCATED_SHARE:
             warnings.warn(
-                f"about {100 * share:.1g} % of the PSF's light lies outside its stamp of "
+                f"about {100 * share:.0f} % of the PSF's light lies outside its stamp of "
                 f"{stamp.shape[1]}x{stamp.shape[0]}, going by how its wings fall towards the edge; the stamp is "
                 "normalised to 1, so that fluxes will come out that much too low: give a larger stamp",
                 stacklevel=2,
@@ -215,7 +215,8 @@ def _share_outside(stamp: np.ndarray, ratio: float = 0.75) -> float:
 
     In frames whose sizes fall by `ratio`, power-law wings r^-p hold light that falls outwards by ratio^(p - 2); where that
     fall steepens from frame to frame it goes on to do so. Wings shallower than those of diffraction, p = 3, are not
-    believed, and the outermost frame counts by two standard errors less than it holds, for noise.
+    believed, and the outermost frame counts by two standard errors less than it holds, for noise, which its lack of
+    symmetry tells.
     """
     y, x = ((2 * np.abs(np.arange(n) - (n - 1) / 2) + 1) / n for n in stamp.shape)
     size = np.round(np.maximum(x, y[:, None]), 9).ravel()
@@ -223,8 +224,8 @@ def _share_outside(stamp: np.ndarray, ratio: float = 0.75) -> float:
     light = np.cumsum(np.bincount(index, stamp.ravel()))
     within = np.interp(ratio ** (2.0 * np.arange(4)), np.append(0, sizes**2), np.append(0, light))
     outer, middle, inner = -np.diff(within)
-    edge = stamp.ravel()[size > ratio]
-    outer -= 2 * edge.std() * np.sqrt(edge.size)
+    noise = (stamp - stamp[::-1, ::-1]).ravel()[size > ratio] / np.sqrt(2)
+    outer -= 2 * np.sqrt(np.sum(noise**2))
     if outer <= 0:
         return 0.0
     fall = min(outer / middle, ratio) if middle > 0 else ratio
