@@ -100,6 +100,14 @@ class PSF(PointSpread):
             For an object without `data` and `oversampling`.
         ValueError
             For oversampling that differs between the axes, and as `PSF` itself.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> y, x = np.mgrid[-30:31, -30:31]
+        >>> data = 16 * np.exp(-(x**2 + y**2) / (2 * 6.0**2)) / (2 * np.pi * 6.0**2)
+        >>> PSF.from_epsf(SimpleNamespace(data=data, oversampling=(4, 4)))
+        PSF(61x61, FWHM 3.53 px, oversampling 4, pixel included)
         """
         if not (hasattr(epsf, "data") and hasattr(epsf, "oversampling")):
             raise TypeError(

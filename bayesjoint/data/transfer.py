@@ -72,6 +72,11 @@ def folded_transfer(
         Real for analytic PSFs, else complex.
     orders : tuple of (jx, jy)
         The order of each; (0, 0) first.
+
+    Warns
+    -----
+    UserWarning
+        Where even the largest set leaves out transfer over 1e-4: pixels over 3 lambda/D, a FWHM under 0.4 pixel.
     """
     ny, nx = fft_shape
     ky = 2 * np.pi * np.fft.fftfreq(ny)[:, None]

@@ -150,7 +150,8 @@ def _psf(record: dict[str, Any], stamp: np.ndarray | None) -> PointSpread:
         psf.stamp = np.array(stamp, dtype=float)  # normalised already: keep its last bits
         return psf
     families: dict[str, Any] = {_kind(family): family for family in AnalyticPSF.__subclasses__()}
-    return families[kind](**record)
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+    return families[kind](**given)
 
 
 def fit_record(fit: Any) -> dict[str, Any]:
