@@ -7,11 +7,13 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from bayesjoint.compilation import enable_compilation_cache
+from bayesjoint.data.airy import airy_psf
+from bayesjoint.data.analytic_psf import gaussian_mixture_psf, gaussian_psf, moffat_psf
 from bayesjoint.data.fits import read_image, read_images
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.psf import PSF, gaussian_psf, moffat_psf
+from bayesjoint.data.psf import PSF
 from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.light.core_sersic import CoreSersic
@@ -60,8 +62,10 @@ __all__ = [
     "Truncated",
     "Verdict",
     "Warp",
+    "airy_psf",
     "enable_compilation_cache",
     "fit_map",
+    "gaussian_mixture_psf",
     "gaussian_psf",
     "joint_model",
     "moffat_psf",

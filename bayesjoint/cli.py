@@ -99,7 +99,11 @@ def _image_options() -> Parser:
     keyed: dict[str, Any] = {"action": "append", "default": []}
     group.add_argument("--zeropoint", metavar="[KEY=]MAG", help="AB magnitude of one data unit", **keyed)
     group.add_argument(
-        "--psf", metavar="[KEY=]PSF", help="FITS file, gaussian:FWHM or moffat:FWHM:BETA (arcsec)", **keyed
+        "--psf",
+        metavar="[KEY=]PSF",
+        help="FITS file, gaussian:FWHM or moffat:FWHM:BETA (arcsec), or airy:WAVELENGTH:DIAMETER[:OBSCURATION] "
+        "(micron, m)",
+        **keyed,
     )
     group.add_argument("--band", metavar="KEY=NAME", help="name of the filter", **keyed)
     group.add_argument("--mask", metavar="[KEY=]FILE", help="FITS file, bad where not 0", **keyed)

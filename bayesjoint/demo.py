@@ -20,8 +20,8 @@ from astropy.wcs import WCS
 from scipy.special import ndtr
 
 import bayesjoint as bj
+from bayesjoint.data.analytic_psf import FWHM_PER_SIGMA
 from bayesjoint.data.image import AB_ZEROPOINT_NJY
-from bayesjoint.data.psf import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from bayesjoint.report.posterior import Posterior

@@ -47,21 +47,21 @@ def keyed(values: Sequence[str], option: str, convert: Callable[[str], Any], exa
             f"{option} KEY={example} for each band or file stem"
         )
     if bare:
-        return _converted(bare[0], option, convert, example)
+        return _converted(bare[0], option, convert)
     pairs = [value.split("=", 1) for value in values]
     for key, value in pairs:
         if not key or not value:
             raise ValueError(f"{option} {key}={value} is not understood: write {option} KEY={example}")
-    return {key: _converted(value, option, convert, example) for key, value in pairs} or None
+    return {key: _converted(value, option, convert) for key, value in pairs} or None
 
 
-def _converted(text: str, option: str, convert: Callable[[str], Any], example: str) -> Any:
+def _converted(text: str, option: str, convert: Callable[[str], Any]) -> Any:
     try:
         return convert(text)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{option}: {error}") from None
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{option}: {error}, as {option} {example}") from None
+        raise ValueError(f"{option}: {error}") from None
 
 
 def _number(text: str) -> float:
@@ -70,7 +70,7 @@ def _number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{text!r} is not a number: write one")
+        raise ValueError(f"{text!r} is not a number: write one, such as 22.5")
     return value
 
 

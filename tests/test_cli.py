@@ -232,6 +232,7 @@ def test_failure_while_writing_leaves_nothing(quick, files, tmp_path, monkeypatc
         (["--psf", "gaussian:abc"], ["--psf", "'gaussian:abc'", "in arcsec"]),
         (["--psf", "gaussian:-1"], ["--psf", "-1"]),
         (["--psf", "moffat:0.9"], ["--psf", "moffat:FWHM:BETA"]),
+        (["--psf", "moffat:1:1"], ["--psf", "'moffat:1:1'", "beta > 1"]),
         (["--psf", "gaussian:1", "--psf", "r=gaussian:2"], ["--psf", "one value for all"]),
         (["--psf", "=gaussian:1"], ["--psf", "KEY="]),
         (["--zeropoint", "bright"], ["--zeropoint", "'bright'", "number"]),

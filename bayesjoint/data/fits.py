@@ -73,8 +73,8 @@ def read_image(
         Filter and name; default the file's, and the file's stem where it has none.
     zeropoint : float, optional
         AB magnitude of one data unit.
-    psf : PSF, GaussianPSF, MoffatPSF, path or str, optional
-        A PSF, a FITS file that holds one, or "gaussian:FWHM" or "moffat:FWHM:BETA" in arcsec.
+    psf : PSF or another PointSpread, path or str, optional
+        A PSF, a FITS file that holds one, or a text such as "gaussian:1.12" (see `read_psf`).
     invvar, mask : array (ny, nx) or path, optional
         Inverse variance (data units^-2), and bad pixels (nonzero), of the whole file.
     position : SkyCoord or (ra, dec) in degrees, optional

@@ -14,24 +14,30 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from bayesjoint.data.psf import PSF, GaussianPSF, MoffatPSF, gaussian_psf, moffat_psf
+from bayesjoint.data.airy import airy_psf
+from bayesjoint.data.analytic_psf import AnalyticPSF, gaussian_psf, moffat_psf
+from bayesjoint.data.psf import PSF
+from bayesjoint.data.transfer import PointSpread
 
 ZEROPOINT_KEYWORDS = ("ZPT", "ZEROPT", "MAGZERO", "PHOTZP")
 BAND_KEYWORDS = ("BAND", "FILTER")
 TIME_KEYWORDS = ("MJD-OBS", "MJD")
+_WRITTEN = "gaussian:FWHM or moffat:FWHM:BETA in arcsec, or airy:WAVELENGTH:DIAMETER[:OBSCURATION] in micron and metre"
 EXTENSIONS = ("INVVAR", "SIGMA", "ERR", "MASK", "PSF")
-AnyPSF = PSF | GaussianPSF | MoffatPSF
 
 
-def read_psf(source: AnyPSF | str | os.PathLike) -> AnyPSF:
-    """A PSF as it is, from a FITS file, or from "gaussian:FWHM" or "moffat:FWHM:BETA" in arcsec.
+def read_psf(source: PointSpread | str | os.PathLike) -> PointSpread:
+    """A PSF as it is, from a FITS file, or from a text.
+
+    The texts are "gaussian:FWHM" and "moffat:FWHM:BETA" in arcsec, and "airy:WAVELENGTH:DIAMETER" or
+    "airy:WAVELENGTH:DIAMETER:OBSCURATION" in micron and metre.
 
     Examples
     --------
     >>> read_psf("moffat:0.9:3.5")
     MoffatPSF(fwhm=0.9, beta=3.5)
     """
-    if isinstance(source, AnyPSF):
+    if isinstance(source, PointSpread):
         return source
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
@@ -39,25 +45,30 @@ def read_psf(source: AnyPSF | str | os.PathLike) -> AnyPSF:
             f"string such as 'gaussian:1.12', got {type(source).__name__}"
         )
     kind, _, numbers_given = str(source).partition(":")
-    if kind.lower() in ("gaussian", "moffat"):
+    if kind.lower() in ("gaussian", "moffat", "airy"):
         return _analytic_psf(kind.lower(), numbers_given, str(source))
-    path = existing(source, "PSF ('gaussian:FWHM' and 'moffat:FWHM:BETA' in arcsec are understood, too)")
+    path = existing(source, f"PSF ({_WRITTEN} is understood, too)")
     with opened(path) as hdus:
         if (psf := psf_extension(hdus, str(path), required=False)) is not None:
             return psf
         return _psf_from_hdu(data_hdu(hdus, None, str(path)), str(path))
 
 
-def _analytic_psf(kind: str, text: str, source: str) -> GaussianPSF | MoffatPSF:
+def _analytic_psf(kind: str, text: str, source: str) -> AnalyticPSF:
     try:
         values = [float(part) for part in text.split(":")]
     except ValueError:
         values = []
-    if kind == "gaussian" and len(values) == 1:
-        return gaussian_psf(values[0])
-    if kind == "moffat" and len(values) == 2:
-        return moffat_psf(*values)
-    raise ValueError(f"psf {source!r} is not understood: write gaussian:FWHM or moffat:FWHM:BETA, in arcsec")
+    try:
+        if kind == "gaussian" and len(values) == 1:
+            return gaussian_psf(values[0])
+        if kind == "moffat" and len(values) == 2:
+            return moffat_psf(*values)
+        if kind == "airy" and len(values) in (2, 3):
+            return airy_psf(*values)
+    except ValueError as error:
+        raise ValueError(f"psf {source!r}: {error}") from None
+    raise ValueError(f"psf {source!r} is not understood: write {_WRITTEN}")
 
 
 def existing(path: Any, what: str = "image") -> Path:

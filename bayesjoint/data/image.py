@@ -17,7 +17,7 @@ from scipy.fft import next_fast_len
 
 from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre
 from bayesjoint.data.noise import estimate_inverse_variance
-from bayesjoint.data.psf import PSF, GaussianPSF, MoffatPSF, core_covariance, folded_transfer, fwhm_arcsec
+from bayesjoint.data.transfer import PointSpread, core_covariance, folded_transfer
 
 AB_ZEROPOINT_NJY = 31.4
 _PAD_STEP = 16
@@ -49,7 +49,8 @@ class Image:
         Celestial WCS of the pixels, 0-based as astropy has it; any orientation, handedness, SIP.
     zeropoint : float
         AB magnitude of one data unit.
-    psf : PSF, GaussianPSF or MoffatPSF
+    psf : PSF, or what `gaussian_psf` and its like give
+        Any `PointSpread`.
     invvar : array (ny, nx), optional
         Inverse variance, data units^-2; zero, NaN, infinite and negative values carry no weight. Estimated
         from the image's background and its sky noise when not given.
@@ -82,10 +83,11 @@ class Image:
     --------
     >>> from astropy.wcs import WCS
     >>> import numpy as np
+    >>> from bayesjoint.data.analytic_psf import gaussian_psf
     >>> wcs = WCS(naxis=2)
     >>> wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.0, 2.0]
     >>> wcs.wcs.crpix, wcs.wcs.cdelt = [16.5, 16.5], [-0.2 / 3600, 0.2 / 3600]
-    >>> image = Image(np.zeros((32, 32)), wcs=wcs, zeropoint=25.0, psf=GaussianPSF(0.8),
+    >>> image = Image(np.zeros((32, 32)), wcs=wcs, zeropoint=25.0, psf=gaussian_psf(0.8),
     ...               invvar=np.ones((32, 32)), band="r")
     >>> image
     Image('r', band 'r', 32x32 px of 0.200", zero point 25.000, PSF FWHM 0.80", 1024 of 1024 pixels used)
@@ -109,10 +111,10 @@ class Image:
         data = _pixels(data, label)
         _check_wcs(wcs, label)
         zeropoint = _number(zeropoint, "zeropoint (AB magnitude of one data unit)", label)
-        if not isinstance(psf, PSF | GaussianPSF | MoffatPSF):
+        if not isinstance(psf, PointSpread):
             raise TypeError(
-                f"{label}: psf must be bj.PSF(stamp), bj.gaussian_psf(fwhm) or bj.moffat_psf(fwhm, beta), "
-                f"got {type(psf).__name__}"
+                f"{label}: psf must be bj.PSF(stamp), or bj.gaussian_psf(fwhm), bj.moffat_psf(fwhm, beta) or "
+                f"another in closed form, got {type(psf).__name__}"
             )
         used = np.isfinite(data)
         if mask is not None:
@@ -181,7 +183,7 @@ class Image:
         ny, nx = self.shape
         return (
             f'Image({self.name!r}, band {self.band!r}, {nx}x{ny} px of {self.pixel_scale:.3f}", '
-            f'zero point {self.zeropoint:.3f}, PSF FWHM {fwhm_arcsec(self.psf, self.pixel_scale):.2f}", '
+            f'zero point {self.zeropoint:.3f}, PSF FWHM {self.psf.fwhm_arcsec(self.pixel_scale):.2f}", '
             f"{self.number_used} of {nx * ny} pixels used)"
         )
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from bayesjoint.data.image import AB_ZEROPOINT_NJY, Image
-from bayesjoint.data.psf import fwhm_arcsec
 
 _COLUMNS = {
     "name": "{}",
@@ -52,7 +51,7 @@ def describe(image: Image) -> dict[str, Any]:
         in a PSF's area); used, unused (numbers of pixels); time (days, or None).
     """
     pixel_to_sky = np.linalg.inv(image.jacobian)
-    fwhm = fwhm_arcsec(image.psf, image.pixel_scale)
+    fwhm = image.psf.fwhm_arcsec(image.pixel_scale)
     noise = float(np.median(image.invvar[image.invvar > 0]) ** -0.5)
     here = image.frame.sky(*image.centre)
     return {

@@ -18,9 +18,9 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from scipy import ndimage
 
+from bayesjoint.data.analytic_psf import FWHM_PER_SIGMA
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.noise import background
-from bayesjoint.data.psf import FWHM_PER_SIGMA, PSF, fwhm_arcsec
 from bayesjoint.data.shapes import (
     adaptive_moments,
     ellipticity,
@@ -130,7 +130,7 @@ def starting_values(
     centre, radius, shape = guess, None, np.zeros(2)
     if found[best].snr > _DETECTED:
         centre, radius, shape = _measure(images[best], skies[best], found[best].pixel, frame)
-    seeing = min(fwhm_arcsec(image.psf, image.pixel_scale) for image in images)
+    seeing = min(image.psf.fwhm_arcsec(image.pixel_scale) for image in images)
     radius = max(radius or 0.0, 0.2 * seeing)
     fluxes = [_flux(image, sky, centre, radius, shape) for image, sky in zip(images, skies, strict=True)]
     flux, flux_error = _per_band(fluxes, [bands.index(image.band) for image in images], len(bands))
@@ -165,7 +165,7 @@ def _guess(images: Sequence[Image], frame: TangentFrame, position) -> tuple[np.n
             f"the position RA {ra:.5f}, Dec {dec:.5f} lies outside every image: "
             "give one on the images, in degrees (ICRS)"
         )
-    reach = max(0.5 * min(fwhm_arcsec(image.psf, image.pixel_scale) for image in images), 0.5)
+    reach = max(0.5 * min(image.psf.fwhm_arcsec(image.pixel_scale) for image in images), 0.5)
     return guess, reach, 4 * reach
 
 
@@ -216,8 +216,8 @@ def _sky(image: Image) -> _Sky:
         level, rms, number = background(image.data, used)
     except ValueError:  # too few pixels, whose given weights must do
         level, rms, number = 0.0, known, int(used.sum())
-    sigma = fwhm_arcsec(image.psf, image.pixel_scale) / image.pixel_scale / FWHM_PER_SIGMA
-    if not (isinstance(image.psf, PSF) and image.psf.includes_pixel):
+    sigma = image.psf.fwhm_arcsec(image.pixel_scale) / image.pixel_scale / FWHM_PER_SIGMA
+    if not image.psf.includes_pixel:
         sigma = np.hypot(sigma, np.sqrt(1 / 12))
     return _Sky(level, rms if rms > 0 else known, number, float(sigma))
 
@@ -237,7 +237,7 @@ def _find(image: Image, sky: _Sky, guess: np.ndarray, reach: float, limit: float
         if (top + dy, left + dx) == (y, x) or not around.max() > snr[y, x]:
             break
         y, x = top + dy, left + dx
-    fwhm = fwhm_arcsec(image.psf, image.pixel_scale)
+    fwhm = image.psf.fwhm_arcsec(image.pixel_scale)
     score_here = near[y, x] * np.log1p(max(snr[y, x], 0.0) / fwhm)
     return _Candidate(np.array([x, y], float), float(snr[y, x]), float(score_here))
 

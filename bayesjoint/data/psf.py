@@ -1,131 +1,39 @@
-"""Point-spread functions and their optical transfer functions on an image's Fourier lattice.
-
-Every PSF answers `transfer(kx, ky, jacobian)`: the transfer function of the *effective* PSF (pixel response
-included) at pixel frequencies kx, ky (radians per pixel), where `jacobian` is d(x, y)/d(east, north) in
-pixels per arcsec.
-"""
+"""The PSF given as a stamp of pixels."""
 
 from __future__ import annotations
 
-import numbers
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
-FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
+from bayesjoint.data.transfer import PointSpread, pixel_response
+
 UNDERSAMPLED_FWHM = 2.5
-NEGLIGIBLE_TRANSFER = 3e-7
+TRUNCATED_SHARE = 0.02
 
 
-def pixel_response(kx, ky) -> np.ndarray:
-    """Transfer function of a square pixel: sinc(kx/2 pi) sinc(ky/2 pi)."""
-    return np.sinc(kx / (2 * np.pi)) * np.sinc(ky / (2 * np.pi))
-
-
-def _sky_frequency(kx, ky, jacobian) -> np.ndarray:
-    """Angular frequency on the sky, radians per arcsec, of pixel frequencies: |J^T k|."""
-    east = jacobian[0, 0] * kx + jacobian[1, 0] * ky
-    north = jacobian[0, 1] * kx + jacobian[1, 1] * ky
-    return np.hypot(east, north)
-
-
-def _positive(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < np.inf:
-        raise ValueError(f"{name} must be a positive number, got {value!r}")
-    return float(value)
-
-
-@dataclass(frozen=True)
-class GaussianPSF:
-    """Circular Gaussian PSF, before the pixel; see `gaussian_psf`."""
-
-    fwhm: float
-
-    def transfer(self, kx, ky, jacobian) -> np.ndarray:
-        """Effective transfer function at pixel frequencies (real)."""
-        sigma = self.fwhm / FWHM_PER_SIGMA
-        return np.exp(-0.5 * (sigma * _sky_frequency(kx, ky, jacobian)) ** 2) * pixel_response(kx, ky)
-
-    def half_width(self, pixel_scale: float) -> float:
-        """Half the width, in pixels, of the square outside which the PSF is negligible."""
-        return 5.5 * self.fwhm / FWHM_PER_SIGMA / pixel_scale
-
-
-@dataclass(frozen=True)
-class MoffatPSF:
-    """Circular Moffat PSF, before the pixel; see `moffat_psf`."""
-
-    fwhm: float
-    beta: float
-
-    def transfer(self, kx, ky, jacobian) -> np.ndarray:
-        """Effective transfer function at pixel frequencies (real).
-
-        With alpha the core radius: 2 (k alpha/2)^(beta-1) K_(beta-1)(k alpha) / Gamma(beta-1).
-        """
-        alpha = self.fwhm / (2 * np.sqrt(2 ** (1 / self.beta) - 1))
-        order = self.beta - 1
-        x = np.maximum(alpha * _sky_frequency(kx, ky, jacobian), 1e-10)
-        log_optical = (
-            np.log(2) + order * np.log(x / 2) + np.log(special.kve(order, x)) - x - special.gammaln(order)
-        )
-        return np.where(x > 1e-6, np.exp(log_optical), 1.0) * pixel_response(kx, ky)
-
-    def half_width(self, pixel_scale: float) -> float:
-        """Half the width, in pixels, of the square that holds all but 1e-4 of the flux (at most 10 FWHM)."""
-        alpha = self.fwhm / (2 * np.sqrt(2 ** (1 / self.beta) - 1))
-        widest = 10 * self.fwhm
-        outside = (1 + (widest / alpha) ** 2) ** (1 - self.beta)  # flux beyond it
-        radius = widest if outside > 1e-4 else alpha * np.sqrt(1e-4 ** (1 / (1 - self.beta)) - 1)
-        return radius / pixel_scale
-
-
-def gaussian_psf(fwhm: float) -> GaussianPSF:
-    """Gaussian PSF of `fwhm` arcsec, without the pixel: each image adds its own.
-
-    Examples
-    --------
-    >>> gaussian_psf(1.12)
-    GaussianPSF(fwhm=1.12)
-    """
-    return GaussianPSF(_positive(fwhm, "the PSF's FWHM (arcsec)"))
-
-
-def moffat_psf(fwhm: float, beta: float) -> MoffatPSF:
-    """Moffat PSF of `fwhm` arcsec and exponent `beta` > 1, without the pixel: each image adds its own.
-
-    Examples
-    --------
-    >>> moffat_psf(0.9, 3.5)
-    MoffatPSF(fwhm=0.9, beta=3.5)
-    """
-    beta = _positive(beta, "the Moffat PSF's beta")
-    if beta <= 1:
-        raise ValueError(f"a Moffat PSF needs beta > 1 to hold a finite flux, got {beta}")
-    return MoffatPSF(_positive(fwhm, "the PSF's FWHM (arcsec)"), beta)
-
-
-class PSF:
+class PSF(PointSpread):
     """PSF given as a stamp of pixels.
 
     Parameters
     ----------
     stamp : array (ny, nx)
-        Samples of the PSF, centred on the middle of the array (between pixels where its size is even),
-        normalised to sum 1 on entry, with a warning when the sum was off by over 1 %.
+        Samples of the PSF, normalised to sum 1 on entry, with a warning when the sum was off by over 1 %, and
+        when over 2 % of the light seems to lie outside the stamp.
     oversampling : int
         Samples per image pixel along each axis.
     includes_pixel : bool
         True for an effective PSF, as measured on stars; False when the pixel's response is still to be
         applied.
+    centre : (x, y), optional
+        Where in the stamp the source lies, in samples, 0-based; by default the middle of the array (between
+        samples where its size is even).
 
     Raises
     ------
     ValueError
-        For a stamp that is not two-dimensional, holds NaN, or sums to zero or less.
+        For a stamp that is not two-dimensional, holds NaN, or sums to zero or less, or a centre outside it.
 
     Examples
     --------
@@ -136,7 +44,7 @@ class PSF:
     4.22
     """
 
-    def __init__(self, stamp, oversampling: int = 1, includes_pixel: bool = True):
+    def __init__(self, stamp, oversampling: int = 1, includes_pixel: bool = True, centre=None):
         stamp = np.array(stamp, dtype=float)
         if stamp.ndim != 2:
             raise ValueError(f"a PSF stamp must have two dimensions, got shape {stamp.shape}")
@@ -155,6 +63,7 @@ class PSF:
         if abs(total - 1) > 0.01:
             warnings.warn(f"the PSF stamp summed to {total:.4g}; it was normalised to 1", stacklevel=2)
         self.stamp = stamp / total
+        self.centre = _centre(centre, stamp.shape)
         self.oversampling = int(oversampling)
         self.includes_pixel = bool(includes_pixel)
         if self.oversampling == 1 and self.fwhm_pixels < UNDERSAMPLED_FWHM:
@@ -164,11 +73,63 @@ class PSF:
                 "analytic PSF",
                 stacklevel=2,
             )
+        if (share := _share_outside(self.stamp)) > TRUNCATED_SHARE:
+            warnings.warn(
+                f"about {100 * share:.0f} % of the PSF's light lies outside its stamp of "
+                f"{stamp.shape[1]}x{stamp.shape[0]}, going by how its wings fall towards the edge; the stamp is "
+                "normalised to 1, so that fluxes will come out that much too low: give a larger stamp",
+                stacklevel=2,
+            )
+
+    @classmethod
+    def from_epsf(cls, epsf: Any, includes_pixel: bool = True) -> PSF:
+        """The PSF of an effective PSF model of photutils: an `ImagePSF` or an `EPSFModel` of older versions.
+
+        Parameters
+        ----------
+        epsf : object
+            With attributes `data`, array (ny, nx), of sum 1 or, as photutils has it, oversampling^2;
+            `oversampling`, a whole number or an equal pair; and possibly `origin`, (x, y) of the source: in samples of
+            `data`, as an ImagePSF has it, or in image pixels, as an EPSFModel; what is nearer the middle is meant.
+        includes_pixel : bool
+            As an effective PSF does (Anderson & King 2000, PASP 112, 1360).
+
+        Raises
+        ------
+        TypeError
+            For an object without `data` and `oversampling`.
+        ValueError
+            For oversampling that differs between the axes, and as `PSF` itself.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> y, x = np.mgrid[-30:31, -30:31]
+        >>> data = 16 * np.exp(-(x**2 + y**2) / (2 * 6.0**2)) / (2 * np.pi * 6.0**2)
+        >>> PSF.from_epsf(SimpleNamespace(data=data, oversampling=(4, 4)))
+        PSF(61x61, FWHM 3.53 px, oversampling 4, pixel included)
+        """
+        if not (hasattr(epsf, "data") and hasattr(epsf, "oversampling")):
+            raise TypeError(
+                "an effective PSF must have .data and .oversampling, as photutils' ImagePSF has, got "
+                f"{type(epsf).__name__}: give PSF(stamp, oversampling=...) instead"
+            )
+        data, oversampling = np.array(epsf.data, dtype=float), _one_number(epsf.oversampling)
+        total, samples = data.sum(), oversampling**2
+        if total > 0 and abs(np.log(total / samples)) < abs(np.log(total)):
+            data = data / samples
+        origin = getattr(epsf, "origin", None)
+        centre = (
+            None if origin is None or data.ndim != 2 else _nearest_middle(origin, oversampling, data.shape)
+        )
+        return cls(data, oversampling, includes_pixel, centre)
 
     def __repr__(self) -> str:
         ny, nx = self.stamp.shape
         pixel = "pixel included" if self.includes_pixel else "without the pixel"
-        return f"PSF({nx}x{ny}, FWHM {self.fwhm_pixels:.2f} px, oversampling {self.oversampling}, {pixel})"
+        x, y = self.centre
+        place = "" if self.centre == _centre(None, self.stamp.shape) else f", centre ({x:.2f}, {y:.2f})"
+        return f"PSF({nx}x{ny}, FWHM {self.fwhm_pixels:.2f} px, oversampling {self.oversampling}, {pixel}{place})"
 
     @property
     def fwhm_pixels(self) -> float:
@@ -185,8 +146,8 @@ class PSF:
 
         The stamp's discrete-time Fourier transform, cut at the stamp's own Nyquist frequency.
         """
-        ny, nx = self.stamp.shape
-        x, y = ((np.arange(n) - (n - 1) / 2) / self.oversampling for n in (nx, ny))
+        (ny, nx), (x0, y0) = self.stamp.shape, self.centre
+        x, y = (np.arange(nx) - x0) / self.oversampling, (np.arange(ny) - y0) / self.oversampling
         along_x = np.exp(-1j * x[:, None] * np.ravel(kx))
         along_y = np.exp(-1j * np.ravel(ky)[:, None] * y)
         otf = along_y @ self.stamp @ along_x
@@ -194,9 +155,21 @@ class PSF:
         otf = np.where((np.abs(kx) <= nyquist) & (np.abs(ky) <= nyquist), otf, 0)
         return otf if self.includes_pixel else otf * pixel_response(kx, ky)
 
+    @property
+    def max_order(self) -> int:
+        """The highest folded order within the stamp's own Nyquist frequency; none at the image's sampling."""
+        return self.oversampling // 2
+
+    def fwhm_arcsec(self, pixel_scale: float) -> float:
+        """FWHM in arcsec, of the stamp as it is: with the pixel where it includes it."""
+        return self.fwhm_pixels * pixel_scale
+
     def half_width(self, pixel_scale: float) -> float:
-        """Half the stamp's width in image pixels."""
-        return max(self.stamp.shape) / 2 / self.oversampling
+        """From the centre to the stamp's farthest edge, in image pixels."""
+        reach = [
+            max(at + 0.5, n - 0.5 - at) for at, n in zip(self.centre[::-1], self.stamp.shape, strict=True)
+        ]
+        return max(reach) / self.oversampling
 
 
 def _interpolate_core(stamp: np.ndarray, finer: int = 5) -> np.ndarray:
@@ -213,74 +186,57 @@ def _interpolate_core(stamp: np.ndarray, finer: int = 5) -> np.ndarray:
     return np.fft.ifft2(np.fft.ifftshift(padded)).real * finer**2
 
 
-def fwhm_arcsec(psf: GaussianPSF | MoffatPSF | PSF, pixel_scale: float) -> float:
-    """The FWHM of any PSF in arcsec (of a stamp: effective, pixel included)."""
-    return psf.fwhm_pixels * pixel_scale if isinstance(psf, PSF) else psf.fwhm
+def _centre(centre: Any, shape: tuple[int, ...]) -> tuple[float, float]:
+    """The pair (x, y) given, or the middle of the stamp."""
+    ny, nx = shape
+    if centre is None:
+        return (nx - 1) / 2, (ny - 1) / 2
+    pair = np.asarray(centre, dtype=float)
+    if pair.shape != (2,) or not (0 <= pair[0] <= nx - 1 and 0 <= pair[1] <= ny - 1):
+        raise ValueError(
+            f"the PSF's centre must be (x, y) within its stamp of {nx}x{ny} samples, 0-based, got {centre!r}"
+        )
+    return float(pair[0]), float(pair[1])
 
 
-def folded_transfer(
-    psf, fft_shape: tuple[int, int], jacobian
-) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
-    """Transfer function on the half-plane lattice of `fft_shape`, with the folded orders that matter.
+def _one_number(oversampling: Any) -> Any:
+    """Oversampling of both axes, from a number or a pair."""
+    values = np.unique(oversampling)
+    if values.size != 1:
+        raise ValueError(
+            f"the effective PSF is oversampled {oversampling} times along (y, x); wanted the same along both: resample "
+            "it"
+        )
+    return values[0].item()
 
-    A pixel grid folds the frequencies k + 2 pi j onto k. For an analytic or oversampled PSF that is narrow in
-    pixels these orders carry signal: the smallest of `FOLDED_ORDERS` is taken that leaves out no transfer over 3e-7.
 
-    Parameters
-    ----------
-    psf : PSF, GaussianPSF or MoffatPSF
-    fft_shape : (ny, nx)
-    jacobian : array (2, 2)
-        d(x, y)/d(east, north), pixels per arcsec.
+def _nearest_middle(origin: Any, oversampling: int, shape: tuple[int, int]) -> np.ndarray:
+    """An origin (x, y) in samples, whether it was given in these or in image pixels."""
+    middle = np.array(_centre(None, shape))
+    in_samples = np.asarray(origin, dtype=float)
+    readings = in_samples, in_samples * oversampling
+    return min(readings, key=lambda reading: float(np.sum((reading - middle) ** 2)))
 
-    Returns
-    -------
-    transfer : array (orders, ny, nx // 2 + 1)
-        Real for analytic PSFs, else complex.
-    orders : tuple of (jx, jy)
-        The order of each; (0, 0) first.
+
+def _share_outside(stamp: np.ndarray, ratio: float = 0.75) -> float:
+    """Estimated light outside a stamp, over that inside: the frames outside it continue the three within it.
+
+    In frames whose sizes fall by `ratio`, power-law wings r^-p hold light that falls outwards by ratio^(p - 2); where that
+    fall steepens from frame to frame it goes on to do so. Wings shallower than those of diffraction, p = 3, are not
+    believed, and the outermost frame counts by two standard errors less than it holds, for noise, which its lack of
+    symmetry tells.
     """
-    ny, nx = fft_shape
-    ky = 2 * np.pi * np.fft.fftfreq(ny)[:, None]
-    kx = 2 * np.pi * np.fft.rfftfreq(nx)[None, :]
-    reach = 0 if _is_native(psf) else (psf.oversampling // 2 if isinstance(psf, PSF) else 3)
-    found: dict[tuple[int, int], np.ndarray] = {}
-    needed: set[tuple[int, int]] = set()
-    for ring in FOLDED_ORDERS:
-        new = [(jx, jy) for jx, jy in ring if (jx, jy) not in found and max(-jx, abs(jy)) <= reach]
-        for jx, jy in new:
-            found[jx, jy] = psf.transfer(kx + 2 * np.pi * jx, ky + 2 * np.pi * jy, jacobian)
-        carry = {order for order in new if np.abs(found[order]).max() > NEGLIGIBLE_TRANSFER}
-        if not carry:
-            break
-        needed |= carry
-    orders = next(orders for orders in FOLDED_ORDERS if needed <= set(orders))
-    zero = np.zeros_like(found[0, 0])
-    return np.stack([found.get(order, zero) for order in orders]), orders
-
-
-def _nested_orders() -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Sets of orders, each within the next, so that images of about the same seeing share compiled programs.
-
-    On the half-plane kx runs from 0 to pi: order jx = -1 folds it to -2 pi to -pi.
-    """
-    rings = [sorted((jx, jy) for jx in range(-r, r) for jy in range(-r, r + 1)) for r in (1, 2, 3)]
-    alone, cross = [(0, 0)], [(0, 0), (-1, 0), (0, -1), (0, 1)]
-    return tuple(tuple(sorted(each, key=lambda j: (j != (0, 0), j))) for each in (alone, cross, *rings))
-
-
-FOLDED_ORDERS = _nested_orders()
-
-
-def core_covariance(transfer: np.ndarray, fft_shape: tuple[int, int]) -> np.ndarray:
-    """Covariance (2, 2) of an effective PSF, pixels^2, from its transfer (ny, nx // 2 + 1) at the lowest frequencies."""
-    ny, nx = fft_shape
-    kx, ky = 2 * np.pi / nx, 2 * np.pi / ny
-    lowest = transfer[0, 1], transfer[1, 0], transfer[1, 1], transfer[-1, 1]
-    x, y, both, across = -np.log(np.abs(lowest))
-    cross = (both - across) / (2 * kx * ky)
-    return np.array([[2 * x / kx**2, cross], [cross, 2 * y / ky**2]])
-
-
-def _is_native(psf) -> bool:
-    return isinstance(psf, PSF) and psf.oversampling == 1
+    y, x = ((2 * np.abs(np.arange(n) - (n - 1) / 2) + 1) / n for n in stamp.shape)
+    size = np.round(np.maximum(x, y[:, None]), 9).ravel()
+    sizes, index = np.unique(size, return_inverse=True)
+    light = np.cumsum(np.bincount(index, stamp.ravel()))
+    within = np.interp(ratio ** (2.0 * np.arange(4)), np.append(0, sizes**2), np.append(0, light))
+    outer, middle, inner = -np.diff(within)
+    noise = (stamp - stamp[::-1, ::-1]).ravel()[size > ratio] / np.sqrt(2)
+    outer -= 2 * np.sqrt(np.sum(noise**2))
+    if outer <= 0:
+        return 0.0
+    fall = min(outer / middle, ratio) if middle > 0 else ratio
+    before = max(middle / inner, fall) if middle > 0 and inner > 0 else fall
+    fall *= fall / before
+    return float(outer * fall / (1 - fall))

@@ -38,7 +38,7 @@ def render(image: Image, *components: Any) -> jax.Array:
     --------
     >>> import numpy as np
     >>> from astropy.wcs import WCS
-    >>> from bayesjoint.data.psf import gaussian_psf
+    >>> from bayesjoint.data.analytic_psf import gaussian_psf
     >>> from bayesjoint.light.point import PointSource
     >>> wcs = WCS(naxis=2)
     >>> wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.0, 2.0]

@@ -15,16 +15,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
+from bayesjoint.data.analytic_psf import AnalyticPSF
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import AB_ZEROPOINT_NJY, Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.psf import PSF, GaussianPSF, MoffatPSF
+from bayesjoint.data.psf import PSF
+from bayesjoint.data.transfer import PointSpread
 from bayesjoint.infer.draws import Draws
 
 PACKAGES = ("bayesjoint", "jax", "numpyro", "arviz", "astropy", "numpy", "scipy")
@@ -126,19 +128,30 @@ def wcs_from_text(text: str) -> WCS:
         return WCS(fits.Header.fromstring(text, sep="\n"))
 
 
-def _psf_record(psf: PSF | GaussianPSF | MoffatPSF) -> dict[str, Any]:
+def _psf_record(psf: PointSpread) -> dict[str, Any]:
     if isinstance(psf, PSF):
-        return {"kind": "stamp", "oversampling": psf.oversampling, "includes_pixel": psf.includes_pixel}
-    return {"kind": type(psf).__name__.removesuffix("PSF").lower(), **dataclasses.asdict(psf)}
+        return {
+            "kind": "stamp",
+            "oversampling": psf.oversampling,
+            "includes_pixel": psf.includes_pixel,
+            "centre": psf.centre,
+        }
+    return {"kind": _kind(type(psf)), **dataclasses.asdict(cast(Any, psf))}
 
 
-def _psf(record: dict[str, Any], stamp: np.ndarray | None) -> PSF | GaussianPSF | MoffatPSF:
+def _kind(family: type) -> str:
+    return family.__name__.removesuffix("PSF").lower()
+
+
+def _psf(record: dict[str, Any], stamp: np.ndarray | None) -> PointSpread:
     kind = record.pop("kind")
     if kind == "stamp":
         psf = PSF(stamp, **record)
         psf.stamp = np.array(stamp, dtype=float)  # normalised already: keep its last bits
         return psf
-    return {"gaussian": GaussianPSF, "moffat": MoffatPSF}[kind](**record)
+    families: dict[str, Any] = {_kind(family): family for family in AnalyticPSF.__subclasses__()}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+    return families[kind](**given)
 
 
 def fit_record(fit: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ numpyro.enable_x64()
 from helpers import peer, truth  # noqa: E402
 from helpers.scenes import galaxy_of, make_image, rendered, sample_points, truth_arguments  # noqa: E402
 
-from bayesjoint.data.psf import gaussian_psf  # noqa: E402
+from bayesjoint.data.analytic_psf import gaussian_psf  # noqa: E402
 from bayesjoint.light.sersic import Sersic  # noqa: E402
 
 INDICES, RADII, WIDTHS, SIZES = (0.5, 1.0, 2.0, 4.0, 6.0), (1.5, 5.0, 20.0), (2.0, 4.3), (101, 256)

@@ -7,8 +7,10 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 
+from bayesjoint.data.airy import airy_psf
+from bayesjoint.data.analytic_psf import GaussianPSF, gaussian_psf, moffat_psf
 from bayesjoint.data.fits import read_image, read_images, read_psf
-from bayesjoint.data.psf import PSF, GaussianPSF, gaussian_psf, moffat_psf
+from bayesjoint.data.psf import PSF
 
 SHAPE = (40, 50)
 PSF_SPEC = "gaussian:1.12"
@@ -119,11 +121,18 @@ def test_psf_sources(write, build, tmp_path):
     psf = read_psf(path)
     assert (psf.oversampling, psf.includes_pixel) == (2, False)
     assert isinstance(read_psf(write()), PSF) and read_psf(write()).stamp.shape == (25, 25)
-    for wrong in ["gaussian", "gaussian:a", "moffat:1", "gaussian:1:2"]:
+    assert read_psf("airy:0.8:2.4:0.33") == airy_psf(0.8, 2.4, 0.33) and read_psf("airy:0.8:2.4") == airy_psf(
+        0.8, 2.4
+    )
+    for wrong in ["gaussian", "gaussian:a", "moffat:1", "gaussian:1:2", "airy:0.8"]:
         with pytest.raises(ValueError, match=re.escape(f"psf {wrong!r} is not understood")):
             read_psf(wrong)
     with pytest.raises(ValueError, match="must be a positive number"):
         read_psf("gaussian:-1")
+    with pytest.raises(
+        ValueError, match=r"psf 'moffat:1:1': .* only with beta > 1, got beta 1: give a larger one"
+    ):
+        read_psf("moffat:1:1")
     with pytest.raises(FileNotFoundError, match="gaussian:FWHM"):
         read_psf("gausian:1.1")
     with pytest.raises(TypeError, match="got float"):

@@ -6,10 +6,11 @@ import pytest
 from astropy import units as u
 from astropy.wcs import WCS
 
+from bayesjoint.data.analytic_psf import gaussian_psf
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.info import describe, info_table
-from bayesjoint.data.psf import PSF, gaussian_psf
+from bayesjoint.data.psf import PSF
 
 SHAPE = (40, 50)
 

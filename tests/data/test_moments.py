@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 
+from bayesjoint.data.analytic_psf import gaussian_psf
 from bayesjoint.data.fits import read_images
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.psf import gaussian_psf
 
 ZEROPOINT = 31.4  # data in nJy
 
@@ -152,7 +152,7 @@ QUICK_FITS = {  # of data/j0056m0021/README.md: magnitude, Re, q, PA
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*not oversampled")
+@pytest.mark.filterwarnings("ignore:.*not oversampled", "ignore:.*outside its stamp")
 @pytest.mark.parametrize("band", QUICK_FITS)
 def test_observed_compact_galaxy(observed, band):
     images = read_images(observed / "j0056m0021" / f"{band}.fits")
@@ -167,7 +167,7 @@ def test_observed_compact_galaxy(observed, band):
     assert np.hypot(ra - 14.13897, dec + 0.36265) * 3600 < 0.1
 
 
-@pytest.mark.filterwarnings("ignore:.*not oversampled")
+@pytest.mark.filterwarnings("ignore:.*not oversampled", "ignore:.*outside its stamp")
 @pytest.mark.parametrize(
     "folder, ra, dec",
     [

@@ -5,8 +5,11 @@ import warnings
 import galsim
 import numpy as np
 import pytest
+from scipy import special
 
-from bayesjoint.data.psf import PSF, folded_transfer, fwhm_arcsec, gaussian_psf, moffat_psf
+from bayesjoint.data.analytic_psf import gaussian_psf, moffat_psf
+from bayesjoint.data.psf import PSF
+from bayesjoint.data.transfer import folded_transfer
 
 FINE = galsim.GSParams(
     folding_threshold=1e-4, maxk_threshold=1e-6, kvalue_accuracy=1e-8, maximum_fft_size=16384
@@ -92,12 +95,16 @@ def test_fwhm_of_stamps(fwhm_px):
     )
     psf = PSF(stamp / stamp.sum())
     assert psf.fwhm_pixels == pytest.approx(fwhm_px, rel=0.02)
-    assert fwhm_arcsec(psf, 0.5) == pytest.approx(0.5 * fwhm_px, rel=0.02)
-    assert fwhm_arcsec(gaussian_psf(1.5), 0.5) == 1.5
+    assert psf.fwhm_arcsec(0.5) == pytest.approx(0.5 * fwhm_px, rel=0.02)
+    assert gaussian_psf(1.5).fwhm_arcsec(0.5) == 1.5
 
 
 def test_zero_frequency_carries_all_flux():
-    for psf in (gaussian_psf(2.0), moffat_psf(2.0, 2.5), PSF(np.ones((3, 5)) / 15)):
+    for psf in (
+        gaussian_psf(2.0),
+        moffat_psf(2.0, 2.5),
+        PSF(np.outer([0, 1, 0], [0, 1, 4, 1, 0]) / 6, oversampling=2),
+    ):
         transfer, orders = folded_transfer(psf, (32, 32), np.eye(2))
         assert orders[0] == (0, 0)
         assert transfer[0, 0, 0] == pytest.approx(1.0, abs=1e-12)
@@ -119,7 +126,7 @@ def test_bad_stamps_are_refused_in_words():
         PSF(np.ones(5))
     with pytest.raises(ValueError, match="whole number"):
         PSF(np.ones((5, 5)) / 25, oversampling=1.5)
-    with pytest.raises(ValueError, match="beta > 1"):
+    with pytest.raises(ValueError, match=r"beta > 1, got beta 0\.9"):
         moffat_psf(1.0, 0.9)
     for fwhm in (-1.0, np.nan, "1.1"):
         with pytest.raises((ValueError, TypeError), match="must be a positive number"):
@@ -138,3 +145,108 @@ def test_stamps_are_normalised_and_warned_about():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         PSF(np.outer(wide, wide) / wide.sum() ** 2)
+
+
+def moffat_stamp(fwhm, beta, reach):
+    """A Moffat's samples out to `reach` FWHM, FWHM in pixels, and the flux outside."""
+    alpha = fwhm / (2 * np.sqrt(2 ** (1 / beta) - 1))
+    axis = np.arange(-round(reach * fwhm), round(reach * fwhm) + 1)
+    samples = (beta - 1) / np.pi / alpha**2 * (1 + (axis[:, None] ** 2 + axis**2) / alpha**2) ** -beta
+    return samples / samples.sum(), 1 / samples.sum() - 1
+
+
+@pytest.mark.parametrize("fwhm", [2.6, 4.0, 8.0])
+@pytest.mark.parametrize("beta, reach", [(2.5, 1.5), (2.5, 2.0), (2.0, 4.0)])
+def test_stamps_cut_in_their_wings_are_told(fwhm, beta, reach):
+    stamp, outside = moffat_stamp(fwhm, beta, reach)
+    with pytest.warns(UserWarning, match="light lies outside its stamp") as caught:
+        PSF(stamp, oversampling=2)
+    told = float(str(caught[0].message).split()[1]) / 100
+    # cut at 1.5 FWHM, within the core, where the fall is not that of the wings yet, up to thrice too much
+    assert len(caught) == 1 and 0.8 < told / outside < (1.2 if reach > 1.5 else 3)
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        np.outer(*2 * (np.exp(-0.5 * (np.arange(-12, 13) / 1.7) ** 2),)),
+        moffat_stamp(4.0, 3.0, 10.0)[0],
+        moffat_stamp(4.0, 3.0, 5.0)[0],
+        moffat_stamp(2.6, 3.5, 5.0)[0],
+    ],
+    ids=["gaussian", "moffat 10 FWHM", "moffat 5 FWHM", "moffat 3.5"],
+)
+@pytest.mark.parametrize("noise", [0.0, 3e-5])
+def test_stamps_wide_enough_pass_without_a_word(stamp, noise):
+    """With the noise of a star of S/N about 1000, too."""
+    stamp = stamp / stamp.sum() + np.random.default_rng(1).normal(0, noise, stamp.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PSF(stamp / stamp.sum())
+
+
+class Epsf:
+    """What is asked of an effective PSF model of photutils."""
+
+    def __init__(self, data, oversampling, **origin):
+        self.data, self.oversampling = data, oversampling
+        self.__dict__.update(origin)
+
+
+def effective_gaussian(n, oversampling, shift=(0.0, 0.0), sigma=1.2):
+    """A Gaussian averaged over pixels, sampled finely about (n - 1) / 2 + shift; its sum is oversampling^2."""
+    at = [(np.arange(n) - (n - 1) / 2 - s) / oversampling for s in shift]
+    x, y = (
+        0.5 * (special.erf((a + 0.5) / sigma / 2**0.5) - special.erf((a - 0.5) / sigma / 2**0.5)) for a in at
+    )
+    return np.outer(y, x)
+
+
+@pytest.mark.parametrize("n", [80, 81])
+@pytest.mark.parametrize("oversampling", [4, (4, 4), np.array([4, 4])], ids=["one", "pair", "array"])
+def test_effective_psfs_give_a_star_s_pixels(n, oversampling):
+    """To 1e-7 of the peak, wherever in the data the source lies, in either of photutils' units of `origin`."""
+    shift, middle, place = np.array([2.3, -1.4]), (n - 1) / 2, (0.3, -0.2)
+    shifted = effective_gaussian(n, 4, shift)
+    sources = [
+        Epsf(effective_gaussian(n, 4), oversampling),
+        Epsf(effective_gaussian(n, 4), oversampling, origin=None),
+        Epsf(effective_gaussian(n, 4) / 16, oversampling, origin=(middle, middle)),
+        Epsf(shifted, oversampling, origin=middle + shift),
+        Epsf(shifted, oversampling, origin=tuple((middle + shift) / 4)),
+    ]
+    expected = effective_gaussian(40, 1, np.array(place) + 0.5)
+    for source in sources:
+        psf = PSF.from_epsf(source)
+        assert psf.includes_pixel and psf.oversampling == 4
+        pixels = point_source(psf, (40, 40), 0.3, place)
+        assert np.abs(pixels - expected).max() < 1e-7 * expected.max()
+    assert "centre" in repr(psf) and "centre" not in repr(PSF.from_epsf(sources[0]))
+    assert psf.half_width(0.3) == pytest.approx((n / 2 + 2.3) / 4)
+
+
+def test_effective_psfs_that_cannot_be_read():
+    data = effective_gaussian(61, 4)
+    with pytest.raises(ValueError, match=r"oversampled \(4, 2\) times along \(y, x\); wanted the same"):
+        PSF.from_epsf(Epsf(data, (4, 2)))
+    with pytest.raises(TypeError, match=r"must have \.data and \.oversampling.*got ndarray"):
+        PSF.from_epsf(data)
+    with pytest.raises(ValueError, match=r"two dimensions, got shape \(2, 61, 61\)"):
+        PSF.from_epsf(Epsf(np.stack([data, data]), 4))
+    with pytest.raises(ValueError, match=r"centre must be \(x, y\) within its stamp of 61x61"):
+        PSF.from_epsf(Epsf(data, 4, origin=(90, 30)))
+    with pytest.warns(UserWarning, match=r"summed to 0\.9;"):
+        PSF.from_epsf(Epsf(0.9 * data, 4))
+
+
+def test_photutils_itself():
+    """An ImagePSF evaluated on pixels, to the error of its splines."""
+    psf = pytest.importorskip("photutils.psf", reason="photutils is not installed: nothing to compare with")
+    middle = np.array([50.0, 50.0])
+    shift = np.array([1.3, -0.7])
+    model = psf.ImagePSF(
+        effective_gaussian(101, 4, shift), oversampling=4, origin=middle + shift, x_0=20.3, y_0=19.8
+    )
+    y, x = np.mgrid[:40, :40]
+    pixels = point_source(PSF.from_epsf(model), (40, 40), 0.3, (0.3, -0.2))
+    np.testing.assert_allclose(pixels, model(x, y), rtol=0, atol=1e-5 * pixels.max())

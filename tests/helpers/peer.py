@@ -3,7 +3,9 @@
 import galsim
 import numpy as np
 
-from bayesjoint.data.psf import PSF, MoffatPSF
+from bayesjoint.data.airy import AiryPSF
+from bayesjoint.data.analytic_psf import GaussianMixturePSF, MoffatPSF
+from bayesjoint.data.psf import PSF
 
 FINE = galsim.GSParams(
     maximum_fft_size=16384, folding_threshold=1e-4, kvalue_accuracy=1e-6, maxk_threshold=1e-4
@@ -22,6 +24,12 @@ def peer_psf(psf, params=FINE):
         raise TypeError("only analytic PSFs are drawn by GalSim here")
     if isinstance(psf, MoffatPSF):
         return galsim.Moffat(beta=psf.beta, fwhm=psf.fwhm, gsparams=params)
+    if isinstance(psf, AiryPSF):
+        ratio, obscuration = psf.lambda_over_diameter, psf.obscuration
+        return galsim.Airy(lam_over_diam=ratio, obscuration=obscuration, gsparams=params)
+    if isinstance(psf, GaussianMixturePSF):
+        terms = zip(psf.fwhms, psf.fractions, strict=True)
+        return galsim.Sum([galsim.Gaussian(fwhm=fwhm, flux=part, gsparams=params) for fwhm, part in terms])
     return galsim.Gaussian(fwhm=psf.fwhm, gsparams=params)
 
 

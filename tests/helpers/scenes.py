@@ -5,8 +5,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, Sip
 
+from bayesjoint.data.analytic_psf import FWHM_PER_SIGMA, gaussian_psf
 from bayesjoint.data.image import AB_ZEROPOINT_NJY, Image
-from bayesjoint.data.psf import FWHM_PER_SIGMA, gaussian_psf
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.render.images import render
 

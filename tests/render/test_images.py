@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from helpers.scenes import galaxy_of, make_image, rendered
 
+from bayesjoint.data.analytic_psf import gaussian_psf
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.psf import PSF, gaussian_psf
+from bayesjoint.data.psf import PSF
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky

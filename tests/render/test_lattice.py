@@ -9,7 +9,7 @@ import pytest
 from helpers import truth
 from helpers.scenes import galaxy_of, make_image, rendered, sample_points, truth_arguments
 
-from bayesjoint.data.psf import gaussian_psf
+from bayesjoint.data.analytic_psf import gaussian_psf
 from bayesjoint.render.images import render
 
 SIZES, FWHM = (101, 256), (2.0, 4.3)

@@ -1,6 +1,7 @@
 """Rendering against GalSim: the three-telescope band, orientations, PSFs, undersampling and point sources."""
 
 import warnings
+from types import SimpleNamespace
 
 import galsim
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from helpers import peer, truth
 from helpers.scenes import galaxy_of, make_image, rendered, sample_points, truth_arguments
 
-from bayesjoint.data.psf import FWHM_PER_SIGMA, PSF, gaussian_psf, moffat_psf
+from bayesjoint.data.airy import airy_psf
+from bayesjoint.data.analytic_psf import FWHM_PER_SIGMA, gaussian_mixture_psf, gaussian_psf, moffat_psf
+from bayesjoint.data.psf import PSF
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky
@@ -101,6 +104,57 @@ def test_point_source(fwhm, place):
     assert np.abs(np.asarray(rendered(image, star)) - exact).max() / central < 1e-6
     if place[0] < 30:
         np.testing.assert_allclose(peer.star(star, image), exact, rtol=0, atol=1e-4 * central)
+
+
+def star_error(image, params=peer.FINE, place=(0.3, -0.2)):
+    """Largest difference to GalSim's star over its peak."""
+    star = PointSource(image.centre + np.linalg.inv(image.jacobian) @ np.array(place), 7.0)
+    theirs = peer.star(star, image, params)
+    return largest(np.asarray(rendered(image, star)) - theirs, theirs)
+
+
+WIDE = galsim.GSParams(
+    maximum_fft_size=16384, folding_threshold=1e-3, kvalue_accuracy=1e-8, maxk_threshold=1e-6
+)
+
+
+def test_star_and_galaxy_under_a_gaussian_mixture():
+    """Reached: 6e-8 and 1.8e-7."""
+    image = make_image((60, 60), 0.3, gaussian_mixture_psf([0.9, 2.2], [0.85, 0.15]))
+    assert star_error(image, WIDE) < 1e-7
+    galaxy = galaxy_of(image, 1.0, 4.0)
+    assert largest(rendered(image, galaxy) - peer.sersic(galaxy, image), rendered(image, galaxy)) < 1e-6
+
+
+@pytest.mark.parametrize("size, bound", [(200, 1e-6), (100, 3e-6), (60, 1e-5)])
+def test_star_under_an_airy_pattern(size, bound):
+    """1.4 pixels per lambda/D, as of HST at 0.8 micron. What is left are the wings, r^-3, of the periodic copies.
+
+    Reached: 4.5e-7, 2.0e-6 and 5.0e-6.
+    """
+    image = make_image((size, size), 0.05, airy_psf(0.8 * 0.07 / 0.06875, 2.4, 0.33))
+    assert star_error(image, WIDE) < bound
+
+
+def test_galaxy_under_an_airy_pattern():
+    """The copies' wings over a lower peak than a star's. Reached: 2.6e-6."""
+    image = make_image((200, 200), 0.05, airy_psf(0.8, 2.4, 0.33))
+    galaxy = galaxy_of(image, 1.0, 4.0)
+    assert largest(rendered(image, galaxy) - peer.sersic(galaxy, image, WIDE), rendered(image, galaxy)) < 4e-6
+
+
+def test_star_under_an_effective_psf():
+    """An EPSF of photutils' form, oversampled 4 times, of a mixture: as in closed form."""
+    fwhms, fractions = (3.0, 7.0), (0.85, 0.15)
+    samples = sum(
+        part * gaussian_stamp(fwhm, (45, 45), 4) for fwhm, part in zip(fwhms, fractions, strict=True)
+    )
+    epsf = SimpleNamespace(data=16 * samples, oversampling=(4, 4), origin=(89.5, 89.5))
+    with_stamp = make_image((60, 60), 0.3, PSF.from_epsf(epsf))
+    closed = make_image((60, 60), 0.3, gaussian_mixture_psf(0.3 * np.array(fwhms), fractions))
+    star = PointSource((0.2, -0.1), 7.0)
+    theirs = peer.star(star, closed, WIDE)
+    assert largest(rendered(with_stamp, star) - theirs, theirs) < 1e-6
 
 
 @pytest.mark.parametrize("fwhm", [1.6, 2.0])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from astropy.wcs import WCS
 
+from bayesjoint.data.analytic_psf import gaussian_psf, moffat_psf
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.psf import PSF, gaussian_psf, moffat_psf
+from bayesjoint.data.psf import PSF
 from bayesjoint.infer.draws import Draws
 
 FLUX = {"NUV": 2.0e4, "r": 3.0e5, "W1": 5.0e4}

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bayesjoint.report import files
+import bayesjoint as bj
+from bayesjoint.report import archive, files
 from bayesjoint.report.posterior import Posterior, diagnose
 
 
@@ -104,6 +105,21 @@ def test_program_without_a_flux_says_so(scene, mock):
     with pytest.raises(ValueError, match="no source has a flux"):
         posterior.magnitude("r")
     assert len(posterior.summary()) and "Posterior" in repr(posterior)
+
+
+@pytest.mark.parametrize(
+    "psf",
+    [
+        bj.moffat_psf(1.2, 3.0),
+        bj.airy_psf(0.8, 2.4, 0.33),
+        bj.gaussian_mixture_psf([0.9, 2.2], [0.85, 0.15]),
+        bj.PSF(np.outer([0, 1, 2, 1, 0], [0, 1, 2, 1, 0]) / 16, oversampling=2, centre=(2.25, 1.5)),
+    ],
+    ids=lambda psf: type(psf).__name__,
+)
+def test_psfs_come_back_from_text(psf):
+    back = archive._psf(json.loads(json.dumps(archive._psf_record(psf))), getattr(psf, "stamp", None))
+    assert repr(back) == repr(psf) and (back == psf or type(psf) is bj.PSF)
 
 
 def test_save_and_load_give_everything_back(posterior, scene, tmp_path):
