@@ -55,11 +55,13 @@ class Profile:
     Attributes
     ----------
     amplitude : str
-        The parameter in which light is linear.
+        The parameter in which light is linear; empty where there is none.
     radius : str
-        The parameter that is the unit of radius: a semi-major axis, arcsec.
+        The parameter that is the unit of radius, a semi-major axis, arcsec; empty where `unit` says another.
     shape : tuple of str
         Parameters on which the form depends, in this unit.
+    positive : tuple of str
+        Parameters that must be positive, beside `q` and `radius`.
     limits : dict
         The range of parameters that have one.
     events : dict
@@ -69,7 +71,8 @@ class Profile:
     amplitude: ClassVar[str]
     radius: ClassVar[str]
     shape: ClassVar[tuple[str, ...]] = ()
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    positive: ClassVar[tuple[str, ...]] = ()
+    limits: ClassVar[dict[str, tuple[float, float]]] = {}
     events: ClassVar[Mapping[str, int]] = {"centre": 1}
     is_radial: ClassVar[bool] = False
 
@@ -84,7 +87,7 @@ class Profile:
             if name != "name":
                 check_plain(owner, name, value, UNITS.get(name, ""))
         object.__setattr__(self, "centre", as_centre(self.centre))
-        for name in {"q", self.radius} & set(vars(self)):
+        for name in {"q", self.radius, *self.positive} & set(vars(self)):
             check_range(owner, name, getattr(self, name), 0, 1 if name == "q" else jnp.inf, open_below=True)
         for name, (low, high) in self.limits.items():
             check_range(owner, name, getattr(self, name), low, high)
@@ -95,9 +98,14 @@ class Profile:
         return type(self)
 
     @property
+    def unit(self) -> Any:
+        """Unit of radius, a semi-major axis, arcsec."""
+        return getattr(self, self.radius)
+
+    @property
     def axes(self) -> jax.Array:
         """Semi-axis vectors (2, 2), the unit vectors of the plane of the form, arcsec."""
-        return semi_axes(self.q, self.pa, getattr(self, self.radius))
+        return semi_axes(self.q, self.pa, self.unit)
 
     @property
     def shape_parts(self) -> tuple:
@@ -108,6 +116,19 @@ class Profile:
     def shape_values(self) -> jax.Array:
         """What the form of a profile on one image depends on, (parameters,)."""
         return _ravelled(self.shape_parts)
+
+    def of_shape(self, function, *scalars) -> jax.Array:
+        """`function(*scalars, shape)` where the shape's parameters, or the scalars, may have leading axes, of bands say."""
+        given = [jnp.asarray(value, jnp.result_type(float)) for value in (*scalars, *self.shape_parts)]
+        own = [0] * len(scalars) + [self.events.get(name, 0) for name in self.shape]
+        inputs = ",".join(f"({','.join(f'_{i}_{j}' for j in range(axes))})" for i, axes in enumerate(own))
+        if not given:
+            return function(_ravelled(()))
+        count = len(scalars)
+        each = jnp.vectorize(
+            lambda *parts: function(*parts[:count], _ravelled(parts[count:])), signature=f"{inputs}->()"
+        )
+        return each(*given)
 
     @property
     def brightness_scale(self) -> Any:
