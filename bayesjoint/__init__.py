@@ -25,6 +25,7 @@ from bayesjoint.light.nuker import Nuker
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky
+from bayesjoint.light.spergel import Spergel
 from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
@@ -50,6 +51,7 @@ __all__ = [
     "PointSource",
     "Posterior",
     "Sersic",
+    "Spergel",
     "TangentFrame",
     "Verdict",
     "enable_compilation_cache",

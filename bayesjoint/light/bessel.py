@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-NODES = 64
+_HALF = 64  # nodes on either side of the middle
 _REACH = 44.0  # the integrand is cut where it is e^-44 of what it is at 0, up to its powers
 
 
@@ -18,11 +18,11 @@ def scaled_bessel(nu, u2) -> jax.Array:
     nu : scalar
         Order, -1 to 6.
     u2 : array
-        u^2, 1e-16 or more (u 1e-8 or more).
+        u^2, 1e-14 or more.
 
     Returns
     -------
-    array, shape and dtype of `u2`; to 1e-12 relative in float64 (u up to 600, beyond which it is next to 0).
+    array, shape and dtype of `u2`, to 2e-10 relative in float64 from u = 1e-6, to 1e-13 from u = 0.01.
 
     Notes
     -----
@@ -38,10 +38,10 @@ def scaled_bessel(nu, u2) -> jax.Array:
     still = jax.lax.stop_gradient(u2)
     log_half = 0.5 * jnp.log(still) - np.log(2.0)
     last = jnp.arccosh(1 + _REACH * jax.lax.rsqrt(still))
-    steps = jnp.arange(-NODES, NODES + 1, dtype=still.dtype).reshape(-1, *(1,) * still.ndim) / NODES
+    steps = jnp.arange(-_HALF, _HALF + 1, dtype=still.dtype).reshape(-1, *(1,) * still.ndim) / _HALF
     t = steps * last[None]
     # u^nu K_nu(u) = 2^(nu - 1) Int exp(nu s - e^s - (u^2/4) e^-s) ds: u^2 enters without a root
-    rise = jnp.exp(t + log_half[None])
-    fall = jnp.exp(-t - log_half[None])
-    terms = jnp.exp(nu * (t + log_half[None]) - rise - 0.25 * u2[None] * fall)
-    return jnp.exp((nu - 1) * np.log(2.0)) * (last / NODES) * jnp.sum(terms, axis=0)
+    s = t + log_half[None]
+    rise = jnp.exp(s)
+    terms = jnp.exp(nu * s - rise - 0.25 * u2[None] / rise)
+    return jnp.exp((nu - 1) * np.log(2.0)) * (last / _HALF) * jnp.sum(terms, axis=0)

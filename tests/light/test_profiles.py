@@ -24,6 +24,7 @@ from bayesjoint.light.sersic_table import sersic_b
 PLACE = {"centre": (0.1, -0.05), "q": 0.6, "pa": 35.0}
 PROFILES = {
     "sersic": bj.Sersic(**PLACE, n=2.3, Re=1.5, Ie=2.0),
+    "spergel": bj.Spergel(**PLACE, nu=0.2, Re=1.5, Ie=2.0),
     "exponential": bj.Exponential(**PLACE, Re=1.5, Ie=2.0),
     "devaucouleurs": bj.DeVaucouleurs(**PLACE, Re=1.5, Ie=2.0),
     "gaussian": bj.Gaussian(**PLACE, fwhm=3.0, flux=20.0),
