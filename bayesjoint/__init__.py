@@ -16,6 +16,7 @@ from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.light.core_sersic import CoreSersic
 from bayesjoint.light.devaucouleurs import DeVaucouleurs
+from bayesjoint.light.edge_on import EdgeOnDisc
 from bayesjoint.light.exponential import Exponential
 from bayesjoint.light.ferrer import Ferrer
 from bayesjoint.light.gaussian import Gaussian
@@ -37,6 +38,7 @@ __all__ = [
     "PSF",
     "CoreSersic",
     "DeVaucouleurs",
+    "EdgeOnDisc",
     "Exponential",
     "Ferrer",
     "FlatSky",
