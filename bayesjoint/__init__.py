@@ -22,6 +22,7 @@ from bayesjoint.light.ferrer import Ferrer
 from bayesjoint.light.gaussian import Gaussian
 from bayesjoint.light.king import King
 from bayesjoint.light.moffat import Moffat
+from bayesjoint.light.multi_gaussian import MultiGaussian
 from bayesjoint.light.nuker import Nuker
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
@@ -49,6 +50,7 @@ __all__ = [
     "King",
     "MapFit",
     "Moffat",
+    "MultiGaussian",
     "Nuker",
     "PointSource",
     "Posterior",

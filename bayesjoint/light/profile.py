@@ -13,12 +13,18 @@ from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bayesjoint.light.checks import check_plain, check_range
-from bayesjoint.light.geometry import as_centre, ellipse_coordinates, semi_axes
+from bayesjoint.light.geometry import as_centre, as_vector, ellipse_coordinates, semi_axes
 
 AB_ZEROPOINT_NJY = 31.4
-UNITS = {"centre": "arcsec", "q": "", "pa": "deg", "Re": "arcsec", "Ie": "nJy/arcsec^2", "flux": "nJy"}
+_LENGTHS, _INTENSITIES = ("centre", "Re", "rs", "hs", "sigma", "radii"), ("Ie", "I0", "intensity")
+UNITS = (
+    {"pa": "deg", "flux": "nJy"}
+    | dict.fromkeys(_LENGTHS, "arcsec")
+    | dict.fromkeys(_INTENSITIES, "nJy/arcsec^2")
+)
 
 
 class Kind(Protocol):
@@ -86,7 +92,9 @@ class Profile:
         for name, value in vars(self).items():
             if name != "name":
                 check_plain(owner, name, value, UNITS.get(name, ""))
-        object.__setattr__(self, "centre", as_centre(self.centre))
+        for name in self.events:
+            convert = as_centre if name == "centre" else as_vector
+            object.__setattr__(self, name, convert(getattr(self, name)))
         for name in {"q", self.radius, *self.positive} & set(vars(self)):
             check_range(owner, name, getattr(self, name), 0, 1 if name == "q" else jnp.inf, open_below=True)
         for name, (low, high) in self.limits.items():
@@ -121,14 +129,16 @@ class Profile:
         """`function(*scalars, shape)` where the shape's parameters, or the scalars, may have leading axes, of bands say."""
         given = [jnp.asarray(value, jnp.result_type(float)) for value in (*scalars, *self.shape_parts)]
         own = [0] * len(scalars) + [self.events.get(name, 0) for name in self.shape]
-        inputs = ",".join(f"({','.join(f'_{i}_{j}' for j in range(axes))})" for i, axes in enumerate(own))
-        if not given:
-            return function(_ravelled(()))
-        count = len(scalars)
-        each = jnp.vectorize(
-            lambda *parts: function(*parts[:count], _ravelled(parts[count:])), signature=f"{inputs}->()"
-        )
-        return each(*given)
+        split = [value.ndim - axes for value, axes in zip(given, own, strict=True)]
+        leading = np.broadcast_shapes(*(value.shape[:n] for value, n in zip(given, split, strict=True)))
+        each = [jnp.broadcast_to(v, leading + v.shape[n:]) for v, n in zip(given, split, strict=True)]
+
+        def one(*parts):
+            return function(*parts[: len(scalars)], _ravelled(parts[len(scalars) :]))
+
+        for _ in leading:
+            one = jax.vmap(one)
+        return one(*each)
 
     @property
     def brightness_scale(self) -> Any:

@@ -27,6 +27,7 @@ PROFILES = {
     "spergel": bj.Spergel(**PLACE, nu=0.2, Re=1.5, Ie=2.0),
     "exponential": bj.Exponential(**PLACE, Re=1.5, Ie=2.0),
     "devaucouleurs": bj.DeVaucouleurs(**PLACE, Re=1.5, Ie=2.0),
+    "multi-gaussian": bj.MultiGaussian(**PLACE, sigma=[0.3, 1.2, 3.0], fraction=[1.0, 2.0, 1.0], flux=20.0),
     "gaussian": bj.Gaussian(**PLACE, fwhm=3.0, flux=20.0),
     "moffat": bj.Moffat(**PLACE, rd=1.5, beta=2.5, I0=3.0),
     "core-sersic": bj.CoreSersic(**PLACE, Re=1.5, n=3.0, core=0.1, gamma=0.2, alpha=2.0, Ie=2.0),
