@@ -28,6 +28,7 @@ from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky
 from bayesjoint.light.spergel import Spergel
+from bayesjoint.light.spline import Spline
 from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
@@ -56,6 +57,7 @@ __all__ = [
     "Posterior",
     "Sersic",
     "Spergel",
+    "Spline",
     "TangentFrame",
     "Verdict",
     "enable_compilation_cache",

@@ -60,7 +60,8 @@ class Elliptical(Profile):
 
     @classmethod
     def _at_nodes(cls, shape) -> jax.Array:
-        return cls.radial_form(jnp.asarray(panels.nodes(panels.standard()).x) ** 2, shape)
+        x = jnp.asarray(panels.nodes(panels.standard()).x, jnp.result_type(float))
+        return cls.radial_form(x**2, shape)
 
     @property
     def half_light_radius(self) -> Any:

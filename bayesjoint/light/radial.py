@@ -14,7 +14,6 @@ from bayesjoint.light.cells import evaluate, hermite_cubics, look_up
 from bayesjoint.light.elliptical import Elliptical
 from bayesjoint.light.panels import (
     CELLS,
-    INNERMOST,
     Panels,
     fraction_within,
     half_light,
@@ -22,6 +21,10 @@ from bayesjoint.light.panels import (
     nodes,
     standard,
 )
+
+CORE2 = (
+    4.0**-60
+)  # squared radius inside which the brightness is held: cusps stay finite, in single precision too
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class NumericalKind:
 
     def radial_form(self, r2, shape) -> jax.Array:
         """Brightness for unit scale at squared radii in units of the profile's own."""
-        return self.form(jnp.sqrt(jnp.maximum(r2, 4.0**INNERMOST)), *shape)
+        return self.form(jnp.sqrt(jnp.where(r2 > CORE2, r2, CORE2)), *shape)
 
     def plane_form(self, x, shape) -> jax.Array:
         """The same at x (2, ...), in units of the semi-axes."""
@@ -83,7 +86,7 @@ class NumericalKind:
         return half_light(self.panels, self._values(shape))
 
     def _values(self, shape) -> jax.Array:
-        return self.form(jnp.asarray(nodes(self.panels).x), *shape)
+        return self.form(jnp.asarray(nodes(self.panels).x, jnp.result_type(float)), *shape)
 
     def _at_cells(self, shape) -> jax.Array:
         """The transform at the ends of all cells, then its slopes by kappa^2."""

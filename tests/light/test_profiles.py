@@ -33,6 +33,7 @@ PROFILES = {
     "core-sersic": bj.CoreSersic(**PLACE, Re=1.5, n=3.0, core=0.1, gamma=0.2, alpha=2.0, Ie=2.0),
     "nuker": bj.Nuker(**PLACE, rb=1.5, alpha=1.5, beta=4.0, gamma=0.6, Ib=2.0),
     "ferrer": bj.Ferrer(**PLACE, rout=4.0, alpha=2.5, beta=0.3, I0=3.0),
+    "spline": bj.Spline(**PLACE, radii=[0.4, 1.1, 2.5, 6.0], intensity=[9.0, 4.0, 1.5, 0.1]),
     "king": bj.King(**PLACE, rt=6.0, concentration=5.0, alpha=2.0, I0=3.0),
 }
 NODES = panels.nodes(panels.standard())
