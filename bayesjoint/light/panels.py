@@ -71,6 +71,12 @@ def _is_inner(panels: Panels) -> np.ndarray:
     return np.arange(len(panels.edges) - 1) < panels.inner
 
 
+def _at(panels: Panels, panel, dtype) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """First and last radius of one panel, and whether it is an inner one."""
+    first, last = (jnp.asarray(end, dtype)[panel] for end in _ends(panels))
+    return first, last, panel < panels.inner
+
+
 def _radius(t, first, last, is_inner, xp: Any = jnp) -> Any:
     """Radius at the place t, -1 to 1, of a panel."""
     safe = xp.where(is_inner, first, 1.0)
@@ -96,10 +102,10 @@ def _speed(x: np.ndarray, first: np.ndarray, last: np.ndarray, is_inner: np.ndar
 def fraction_within(panels: Panels, values, x) -> jax.Array:
     """Fraction of the flux inside the radius x, from the form's values at the nodes; differentiable."""
     within, density = _growth(panels, values)
-    panel = jnp.sum(x >= jnp.asarray(panels.edges[1:-1]))
-    first, last, is_inner = (jnp.asarray(a)[panel] for a in (*_ends(panels), _is_inner(panels)))
+    panel = jnp.sum(x >= jnp.asarray(panels.edges[1:-1], values.dtype))
+    first, last, is_inner = _at(panels, panel, values.dtype)
     basis = _legendre(_place(x, first, last, is_inner), _ORDER + 1)
-    part = jnp.dot(jnp.matmul(density[panel], _integral(), precision="highest"), basis)
+    part = jnp.dot(jnp.matmul(density[panel], _integral().astype(values.dtype), precision="highest"), basis)
     return (within[panel] + part) / within[-1]
 
 
@@ -107,11 +113,11 @@ def half_light(panels: Panels, values) -> jax.Array:
     """Radius inside which half of the flux lies, from the form's values at the nodes; differentiable."""
     within, density = _growth(panels, values)
     panel = jnp.clip(jnp.sum(within <= within[-1] / 2) - 1, 0, len(within) - 2)
-    first, last, is_inner = (jnp.asarray(a)[panel] for a in (*_ends(panels), _is_inner(panels)))
-    growth = jnp.matmul(density[panel], _integral(), precision="highest")
+    first, last, is_inner = _at(panels, panel, values.dtype)
+    growth = jnp.matmul(density[panel], _integral().astype(values.dtype), precision="highest")
     wanted = within[-1] / 2 - within[panel]
     # in the panel, the light within is a polynomial: find where it is half by Newton's method
-    t = jnp.zeros(())
+    t = jnp.zeros((), values.dtype)
     for _ in range(8):
         basis = _legendre(t, _ORDER + 1)
         t = t - (jnp.dot(growth, basis) - wanted) / jnp.dot(density[panel], basis[:_ORDER])
@@ -122,10 +128,10 @@ def half_light(panels: Panels, values) -> jax.Array:
 def _growth(panels: Panels, values) -> tuple[jax.Array, jax.Array]:
     """Light inside each edge (panels + 1,), and by the place t in each panel, a Legendre series (panels, order)."""
     t, w = np.polynomial.legendre.leggauss(_ORDER)
-    light = (jnp.asarray(nodes(panels).weights) * values).reshape(-1, _ORDER)
-    within = jnp.concatenate([jnp.zeros(1), jnp.cumsum(jnp.sum(light, axis=1))])
+    light = (jnp.asarray(nodes(panels).weights, values.dtype) * values).reshape(-1, _ORDER)
+    within = jnp.concatenate([jnp.zeros(1, values.dtype), jnp.cumsum(jnp.sum(light, axis=1))])
     to_series = np.linalg.inv(np.polynomial.legendre.legvander(t, _ORDER - 1)) / w
-    return within, jnp.matmul(light, to_series.T, precision="highest")
+    return within, jnp.matmul(light, to_series.T.astype(values.dtype), precision="highest")
 
 
 @cache

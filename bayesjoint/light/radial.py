@@ -75,7 +75,7 @@ class NumericalKind:
 
     def flux_of_form(self, shape) -> jax.Array:
         """Flux of the round profile of unit scale."""
-        return 2 * np.pi * jnp.dot(nodes(self.panels).weights, self._values(shape))
+        return 2 * np.pi * self._light(self._values(shape))
 
     def fraction_within(self, x, shape) -> jax.Array:
         """Fraction of the flux inside radius x, a scalar."""
@@ -91,8 +91,12 @@ class NumericalKind:
     def _at_cells(self, shape) -> jax.Array:
         """The transform at the ends of all cells, then its slopes by kappa^2."""
         values = self._values(shape)
-        flux = jnp.dot(nodes(self.panels).weights, values)
-        return jnp.matmul(matrices(self.panels), values, precision="highest") / flux
+        to_cells = jnp.asarray(matrices(self.panels), values.dtype)
+        return jnp.matmul(to_cells, values, precision="highest") / self._light(values)
+
+    def _light(self, values) -> jax.Array:
+        """Integral of x I(x) dx."""
+        return jnp.dot(jnp.asarray(nodes(self.panels).weights, values.dtype), values, precision="highest")
 
 
 class NumericalProfile(Elliptical):
