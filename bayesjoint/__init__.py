@@ -18,16 +18,20 @@ from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.light.core_sersic import CoreSersic
 from bayesjoint.light.devaucouleurs import DeVaucouleurs
+from bayesjoint.light.edge_on import EdgeOnDisc
 from bayesjoint.light.exponential import Exponential
 from bayesjoint.light.ferrer import Ferrer
 from bayesjoint.light.fourier_modes import FourierModes
 from bayesjoint.light.gaussian import Gaussian
 from bayesjoint.light.king import King
 from bayesjoint.light.moffat import Moffat
+from bayesjoint.light.multi_gaussian import MultiGaussian
 from bayesjoint.light.nuker import Nuker
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky
+from bayesjoint.light.spergel import Spergel
+from bayesjoint.light.spline import Spline
 from bayesjoint.light.superellipse import Superellipse
 from bayesjoint.light.truncated import Truncated
 from bayesjoint.light.warp import Warp
@@ -42,6 +46,7 @@ __all__ = [
     "PSF",
     "CoreSersic",
     "DeVaucouleurs",
+    "EdgeOnDisc",
     "Exponential",
     "Ferrer",
     "FlatSky",
@@ -53,10 +58,13 @@ __all__ = [
     "King",
     "MapFit",
     "Moffat",
+    "MultiGaussian",
     "Nuker",
     "PointSource",
     "Posterior",
     "Sersic",
+    "Spergel",
+    "Spline",
     "Superellipse",
     "TangentFrame",
     "Truncated",

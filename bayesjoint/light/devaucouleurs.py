@@ -64,6 +64,11 @@ class DeVaucouleurs(Elliptical):
         return self.Re
 
     @classmethod
+    def fraction_within(cls, x, shape) -> jax.Array:
+        """P(8, b x^(1/4)), the regularised incomplete gamma function."""
+        return jax.scipy.special.gammainc(jnp.full_like(x, 8.0), B * radius_of(radius_of(x)))
+
+    @classmethod
     def radial_transform(cls, k2, shape, table=None) -> jax.Array:
         """That of Sersic at n = 4."""
         n = jnp.full(1, 4.0, k2.dtype)

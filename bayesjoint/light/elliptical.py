@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
+from bayesjoint.light import panels
 from bayesjoint.light.profile import Profile
 
 
@@ -47,9 +48,39 @@ class Elliptical(Profile):
         """Fourier transform of the form of unit flux; real."""
         return cls.radial_transform(k1**2 + k2**2, shape, table), None
 
+    @classmethod
+    def fraction_within(cls, x, shape) -> jax.Array:
+        """Fraction of the flux inside radius x, a scalar, in units of the profile's own; by quadrature unless closed."""
+        return panels.fraction_within(panels.standard(), cls._at_nodes(shape), x)
+
+    @classmethod
+    def half_light(cls, shape) -> jax.Array:
+        """Half-light radius in units of the profile's own; by quadrature unless closed."""
+        return panels.half_light(panels.standard(), cls._at_nodes(shape))
+
+    @classmethod
+    def _at_nodes(cls, shape) -> jax.Array:
+        x = jnp.asarray(panels.nodes(panels.standard()).x, jnp.result_type(float))
+        return cls.radial_form(x**2, shape)
+
+    @property
+    def half_light_radius(self) -> Any:
+        """Semi-major half-light radius, arcsec."""
+        return self.unit * self.of_shape(self.kind.half_light)
+
+    def flux_within(self, radius) -> jax.Array:
+        """Curve of growth: flux inside the ellipse of semi-major axis `radius`, nJy.
+
+        Parameters
+        ----------
+        radius : array
+            Arcsec; broadcast against parameters that have a leading axis.
+        """
+        return self.flux * self.of_shape(self.kind.fraction_within, radius / self.unit)
+
     def radial_brightness(self, r2) -> jax.Array:
         """Surface brightness (nJy/arcsec^2) at squared radii in units of the profile's own."""
-        return self.brightness_scale * self.radial_form(r2, self.shape_values)
+        return self.brightness_scale * self.kind.radial_form(r2, self.shape_values)
 
     def blurred_brightness(self, x, covariance) -> jax.Array:
         """Brightness convolved with a narrow kernel, as that of `Profile`, from derivatives by the squared radius."""
@@ -59,7 +90,7 @@ class Elliptical(Profile):
             return jax.jvp(function, (r2,), (jnp.ones_like(r2),))
 
         def form(r2):
-            return self.radial_form(r2, shape)
+            return self.kind.radial_form(r2, shape)
 
         r2 = jnp.sum(x**2, axis=0)
         (value, first), (_, second) = along(lambda r2: along(form, r2), r2)

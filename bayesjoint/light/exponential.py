@@ -66,6 +66,11 @@ class Exponential(Elliptical):
         return self.Re / B
 
     @classmethod
+    def fraction_within(cls, x, shape) -> jax.Array:
+        """1 - (1 + b x) exp(-b x)."""
+        return 1 - (1 + B * x) * jnp.exp(-B * x)
+
+    @classmethod
     def radial_transform(cls, k2, shape, table=None) -> jax.Array:
         """(1 + k^2 / b^2)^(-3/2)."""
         root = jax.lax.rsqrt(1 + k2 / B**2)

@@ -56,6 +56,11 @@ class Gaussian(Elliptical):
         return self.fwhm / 2
 
     @classmethod
+    def fraction_within(cls, x, shape) -> jax.Array:
+        """1 - 2^(-4 x^2)."""
+        return -jnp.expm1(-FALL * x**2)
+
+    @classmethod
     def radial_transform(cls, k2, shape, table=None) -> jax.Array:
         """exp(-k^2 / (16 ln 2))."""
         return jnp.exp(-k2 / (4 * FALL))

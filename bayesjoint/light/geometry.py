@@ -60,6 +60,13 @@ def as_centre(centre) -> jax.Array:
     return centre
 
 
+def as_vector(values) -> jax.Array:
+    """A vector (..., K), from an array or from a list of scalars or arrays."""
+    if isinstance(values, tuple | list):
+        return jnp.stack([jnp.asarray(value, float) for value in values], axis=-1)
+    return values
+
+
 def axis_ratio_and_angle(ellipticity) -> tuple[jax.Array, jax.Array]:
     """Axis ratio q and position angle (degrees in [0, 180)) of an ellipticity vector.
 

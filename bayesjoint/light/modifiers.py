@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.light.checks import check_plain, check_range
+from bayesjoint.light.panels import half_light, nodes, standard
 from bayesjoint.light.polar import PolarKind
 from bayesjoint.light.profile import Profile, ravelled
 from bayesjoint.light.pytree import for_each
-from bayesjoint.light.radial import half_light, nodes
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,11 @@ class Modifier(Profile):
         return self.profile.axes
 
     @property
+    def unit(self) -> Any:
+        """That of the profile within."""
+        return self.profile.unit
+
+    @property
     def brightness_scale(self) -> Any:
         """That of the profile within."""
         return self.profile.brightness_scale
@@ -143,6 +148,6 @@ class Modifier(Profile):
     def half_light_radius(self) -> jax.Array:
         """Semi-major axis of the ellipse, of the profile within, that holds half the light; on one image, arcsec."""
         angle = np.pi * (np.arange(128) + 0.5) / 64
-        circles = np.stack([np.cos(angle), np.sin(angle)])[:, :, None] * nodes().x
+        circles = np.stack([np.cos(angle), np.sin(angle)])[:, :, None] * nodes(standard()).x
         form = self.kind.plane_form(jnp.asarray(circles), self.shape_values)
-        return jnp.linalg.norm(self.axes[0]) * half_light(jnp.mean(form, axis=0))
+        return jnp.linalg.norm(self.axes[0]) * half_light(standard(), jnp.mean(form, axis=0))

@@ -13,12 +13,18 @@ from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bayesjoint.light.checks import check_plain, check_range
-from bayesjoint.light.geometry import as_centre, ellipse_coordinates, semi_axes
+from bayesjoint.light.geometry import as_centre, as_vector, ellipse_coordinates, semi_axes
 
 AB_ZEROPOINT_NJY = 31.4
-UNITS = {"centre": "arcsec", "q": "", "pa": "deg", "Re": "arcsec", "Ie": "nJy/arcsec^2", "flux": "nJy"}
+_LENGTHS, _INTENSITIES = ("centre", "Re", "rs", "hs", "sigma", "radii"), ("Ie", "I0", "intensity")
+UNITS = (
+    {"pa": "deg", "flux": "nJy"}
+    | dict.fromkeys(_LENGTHS, "arcsec")
+    | dict.fromkeys(_INTENSITIES, "nJy/arcsec^2")
+)
 
 
 class Kind(Protocol):
@@ -55,11 +61,13 @@ class Profile:
     Attributes
     ----------
     amplitude : str
-        The parameter in which light is linear.
+        The parameter in which light is linear; empty where there is none.
     radius : str
-        The parameter that is the unit of radius: a semi-major axis, arcsec.
+        The parameter that is the unit of radius, a semi-major axis, arcsec; empty where `unit` says another.
     shape : tuple of str
         Parameters on which the form depends, in this unit.
+    positive : tuple of str
+        Parameters that must be positive, beside `q` and `radius`.
     limits : dict
         The range of parameters that have one.
     events : dict
@@ -69,7 +77,8 @@ class Profile:
     amplitude: ClassVar[str]
     radius: ClassVar[str]
     shape: ClassVar[tuple[str, ...]] = ()
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    positive: ClassVar[tuple[str, ...]] = ()
+    limits: ClassVar[dict[str, tuple[float, float]]] = {}
     events: ClassVar[Mapping[str, int]] = {"centre": 1}
     is_radial: ClassVar[bool] = False
 
@@ -83,8 +92,10 @@ class Profile:
         for name, value in vars(self).items():
             if name != "name":
                 check_plain(owner, name, value, UNITS.get(name, ""))
-        object.__setattr__(self, "centre", as_centre(self.centre))
-        for name in {"q", self.radius} & set(vars(self)):
+        for name in self.events:
+            convert = as_centre if name == "centre" else as_vector
+            object.__setattr__(self, name, convert(getattr(self, name)))
+        for name in {"q", self.radius, *self.positive} & set(vars(self)):
             check_range(owner, name, getattr(self, name), 0, 1 if name == "q" else jnp.inf, open_below=True)
         for name, (low, high) in self.limits.items():
             check_range(owner, name, getattr(self, name), low, high)
@@ -95,9 +106,14 @@ class Profile:
         return type(self)
 
     @property
+    def unit(self) -> Any:
+        """Unit of radius, a semi-major axis, arcsec."""
+        return getattr(self, self.radius)
+
+    @property
     def axes(self) -> jax.Array:
         """Semi-axis vectors (2, 2), the unit vectors of the plane of the form, arcsec."""
-        return semi_axes(self.q, self.pa, getattr(self, self.radius))
+        return semi_axes(self.q, self.pa, self.unit)
 
     @property
     def shape_parts(self) -> tuple:
@@ -107,12 +123,28 @@ class Profile:
     @property
     def axis_parts(self) -> tuple:
         """The parameters on which the lengths of the axes depend."""
-        return self.q, getattr(self, self.radius)
+        names = dict.fromkeys(("q", self.radius, *self.positive))
+        return tuple(getattr(self, name) for name in names if name in vars(self))
 
     @property
     def shape_values(self) -> jax.Array:
         """What the form of a profile on one image depends on, (parameters,)."""
         return ravelled(self.shape_parts)
+
+    def of_shape(self, function, *scalars) -> jax.Array:
+        """`function(*scalars, shape)` where the shape's parameters, or the scalars, may have leading axes, of bands say."""
+        given = [jnp.asarray(value, jnp.result_type(float)) for value in (*scalars, *self.shape_parts)]
+        own = [0] * len(scalars) + [self.events.get(name, 0) for name in self.shape]
+        split = [value.ndim - axes for value, axes in zip(given, own, strict=True)]
+        leading = np.broadcast_shapes(*(value.shape[:n] for value, n in zip(given, split, strict=True)))
+        each = [jnp.broadcast_to(v, leading + v.shape[n:]) for v, n in zip(given, split, strict=True)]
+
+        def one(*parts):
+            return function(*parts[: len(scalars)], ravelled(parts[len(scalars) :]))
+
+        for _ in leading:
+            one = jax.vmap(one)
+        return one(*each)
 
     @property
     def brightness_scale(self) -> Any:

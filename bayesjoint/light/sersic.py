@@ -81,6 +81,16 @@ class Sersic(Elliptical):
         log_norm = jnp.vectorize(sersic_log_norm)(self.n)  # n may differ from band to band
         return 2 * jnp.pi * self.q * self.Re**2 * self.Ie * jnp.exp(log_norm)
 
+    @property
+    def half_light_radius(self) -> Any:
+        """Semi-major half-light radius, arcsec."""
+        return self.Re
+
+    @classmethod
+    def fraction_within(cls, x, shape) -> jax.Array:
+        """P(2n, b x^(1/n)), the regularised incomplete gamma function."""
+        return jax.scipy.special.gammainc(2 * shape[0], sersic_b(shape[0]) * _root(x**2, shape[0]))
+
     @classmethod
     def radial_transform(cls, k2, shape, table=None) -> jax.Array:
         """Fourier transform of the round galaxy of unit flux at squared wave numbers, in units of 1/Re."""

@@ -76,8 +76,8 @@ def _form(source: Place, kind: Kind, table, kx, ky) -> tuple[jax.Array, jax.Arra
     if kind.is_radial:
         metric = jnp.matmul(source.axes.T, source.axes, precision="highest")
         return kind.radial_transform(_squared_frequency(metric, kx, ky), source.shape, table), None  # type: ignore[attr-defined]
-    along = (axis[0] * kx[:, None, :] + axis[1] * ky[:, :, None] for axis in source.axes)
-    return kind.plane_transform(*along, source.shape, table)
+    k1, k2 = (axis[0] * kx[:, None, :] + axis[1] * ky[:, :, None] for axis in source.axes)
+    return kind.plane_transform(k1, k2, source.shape, table)
 
 
 def _frequencies(image: Image) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -15,22 +16,27 @@ from helpers.truth import gaussian_pixel
 from scipy import integrate, special
 
 import bayesjoint as bj
-from bayesjoint.light import radial
+from bayesjoint.light import panels, radial
 from bayesjoint.light.hankel import sersic_hankel
 from bayesjoint.light.pytree import parameters_are
 from bayesjoint.light.sersic_table import sersic_b
 
 PLACE = {"centre": (0.1, -0.05), "q": 0.6, "pa": 35.0}
 PROFILES = {
+    "sersic": bj.Sersic(**PLACE, n=2.3, Re=1.5, Ie=2.0),
+    "spergel": bj.Spergel(**PLACE, nu=0.2, Re=1.5, Ie=2.0),
     "exponential": bj.Exponential(**PLACE, Re=1.5, Ie=2.0),
     "devaucouleurs": bj.DeVaucouleurs(**PLACE, Re=1.5, Ie=2.0),
+    "multi-gaussian": bj.MultiGaussian(**PLACE, sigma=[0.3, 1.2, 3.0], fraction=[1.0, 2.0, 1.0], flux=20.0),
     "gaussian": bj.Gaussian(**PLACE, fwhm=3.0, flux=20.0),
     "moffat": bj.Moffat(**PLACE, rd=1.5, beta=2.5, I0=3.0),
     "core-sersic": bj.CoreSersic(**PLACE, Re=1.5, n=3.0, core=0.1, gamma=0.2, alpha=2.0, Ie=2.0),
     "nuker": bj.Nuker(**PLACE, rb=1.5, alpha=1.5, beta=4.0, gamma=0.6, Ib=2.0),
     "ferrer": bj.Ferrer(**PLACE, rout=4.0, alpha=2.5, beta=0.3, I0=3.0),
+    "spline": bj.Spline(**PLACE, radii=[0.4, 1.1, 2.5, 6.0], intensity=[9.0, 4.0, 1.5, 0.1]),
     "king": bj.King(**PLACE, rt=6.0, concentration=5.0, alpha=2.0, I0=3.0),
 }
+NODES = panels.nodes(panels.standard())
 NUMERICAL = [name for name, profile in PROFILES.items() if isinstance(profile, radial.NumericalProfile)]
 
 
@@ -45,17 +51,44 @@ def light_within(profile, radius):
     parts = [
         integrate.quad(integrand, a, b, epsabs=0, epsrel=1e-11, limit=400)[0] for a, b in pairwise(edges)
     ]
-    return 2 * np.pi * profile.q * getattr(profile, profile.radius) ** 2 * sum(parts)
+    return 2 * np.pi * profile.q * profile.unit**2 * sum(parts)
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_flux_and_half_light_radius(name):
     profile = PROFILES[name]
-    flux, half = float(profile.flux), float(profile.half_light_radius) / getattr(profile, profile.radius)
+    flux, half = float(profile.flux), float(profile.half_light_radius) / profile.unit
     far = 1.0 if name in ("ferrer", "king") else 1e5
     assert light_within(profile, far) == pytest.approx(flux, rel=1e-6)
     assert light_within(profile, half) == pytest.approx(0.5 * flux, rel=1e-7)
     assert float(profile.magnitude) == pytest.approx(31.4 - 2.5 * np.log10(flux))
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_curve_of_growth(name):
+    """At many radii at once, at the edges of panels, and its slope, the light of a thin ring."""
+    profile = PROFILES[name]
+    radii = np.array([0.003, 0.25, 0.5, 0.77, 1.0, 3.1])
+    found = jax.jit(type(profile).flux_within)(profile, jnp.asarray(radii * profile.unit))
+    ends = [min(radius, 1.0) if name in ("ferrer", "king") else radius for radius in radii]
+    np.testing.assert_allclose(found, [light_within(profile, end) for end in ends], rtol=1e-6)
+    slopes = jax.jit(jax.vmap(jax.grad(profile.flux_within)))(jnp.asarray(radii * profile.unit))
+    ring = 2 * np.pi * profile.q * radii * profile.unit * profile.radial_brightness(jnp.asarray(radii**2))
+    np.testing.assert_allclose(slopes[:4], ring[:4], rtol=1e-6)
+
+
+def test_curves_of_growth_of_bands():
+    radii, n = np.array([1.0, 2.0]), np.array([1.5, 3.0])
+    galaxy = bj.Sersic(**PLACE, n=n, Re=2.0, Ie=np.array([1.0, 3.0]))
+    ferrer = bj.Ferrer(**PLACE, rout=np.array([2.0, 4.0]), alpha=n, beta=0.3, I0=3.0)
+    for bands in (galaxy, ferrer):
+        found = bands.flux_within(radii)
+        for i in (0, 1):
+            one = jax.tree.map(lambda leaf, i=i: leaf[i] if np.shape(leaf) == (2,) else leaf, bands)
+            one = dataclasses.replace(one, centre=PLACE["centre"])
+            assert float(found[i]) == pytest.approx(float(one.flux_within(radii[i])), rel=1e-12)
+            half = jnp.broadcast_to(bands.half_light_radius, 2)[i]
+            assert float(half) == pytest.approx(float(one.half_light_radius), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -131,17 +164,17 @@ def test_fixed_index_profiles_are_those_of_sersic(name, n):
 
 @pytest.mark.parametrize("n", [0.5, 1.0, 4.0, 8.0])
 def test_numerical_transform_of_a_sersic_form(n):
-    kappa, b = np.sqrt(radial.CELLS.nodes()), special.gammaincinv(2 * n, 0.5)
-    values = np.exp(-b * radial.nodes().x ** (1 / n))
-    found = (radial.matrices() @ values)[: len(kappa)] / (radial.nodes().weights @ values)
+    kappa, b = np.sqrt(panels.CELLS.nodes()), special.gammaincinv(2 * n, 0.5)
+    values = np.exp(-b * NODES.x ** (1 / n))
+    found = (panels.matrices(panels.standard()) @ values)[: len(kappa)] / (NODES.weights @ values)
     np.testing.assert_allclose(found, sersic_hankel(kappa, n), atol=1e-8)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
 def test_numerical_transform_of_a_form_that_ends(alpha):
-    kappa = np.sqrt(radial.CELLS.nodes())[1:]
-    values = np.maximum(1 - np.minimum(radial.nodes().x, 1.0) ** 2, 0) ** alpha
-    found = (radial.matrices() @ values)[1 : len(kappa) + 1] / (radial.nodes().weights @ values)
+    kappa = np.sqrt(panels.CELLS.nodes())[1:]
+    values = np.maximum(1 - np.minimum(NODES.x, 1.0) ** 2, 0) ** alpha
+    found = (panels.matrices(panels.standard()) @ values)[1 : len(kappa) + 1] / (NODES.weights @ values)
     exact = special.gamma(alpha + 2) * 2 ** (alpha + 1) * special.jv(alpha + 1, kappa) / kappa ** (alpha + 1)
     np.testing.assert_allclose(found, exact, atol=1e-10)
 
@@ -150,7 +183,7 @@ def test_numerical_transform_of_a_form_that_ends(alpha):
 def test_transform_differentiates_as_it_differs(name):
     """By kappa^2 and by each shape parameter, against central differences."""
     profile = PROFILES[name]
-    kind, shape, k2 = type(profile), profile.shape_values, jnp.array([0.03, 0.4, 3.0, 20.0])
+    kind, shape, k2 = profile.kind, profile.shape_values, jnp.array([0.03, 0.4, 3.0, 20.0])
     transform = jax.jit(lambda k2, shape: kind.radial_transform(k2, shape))
     for i in range(len(shape) + 1):
         step = 1e-5 * (k2 if i == 0 else shape[i - 1])
@@ -165,7 +198,7 @@ def test_transform_differentiates_as_it_differs(name):
 def test_a_gradient_sees_through_another_derivative(name):
     """Backward over forward along all parameters at once, as the sampler differentiates, against central differences."""
     profile = PROFILES[name]
-    kind, shape, k2 = type(profile), profile.shape_values, jnp.array([0.03, 0.4, 3.0, 20.0])
+    kind, shape, k2 = profile.kind, profile.shape_values, jnp.array([0.03, 0.4, 3.0, 20.0])
 
     def along(shape):
         here = jax.jvp(kind.radial_transform, (k2, shape), (jnp.zeros_like(k2), jnp.zeros_like(shape)))[0]
