@@ -24,7 +24,7 @@ from bayesjoint.light.moffat import Moffat
 from bayesjoint.light.nuker import Nuker
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
-from bayesjoint.light.sky import FlatSky
+from bayesjoint.light.sky import FlatSky, PlaneSky, PolynomialSky
 from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
@@ -47,7 +47,9 @@ __all__ = [
     "MapFit",
     "Moffat",
     "Nuker",
+    "PlaneSky",
     "PointSource",
+    "PolynomialSky",
     "Posterior",
     "Sersic",
     "TangentFrame",

@@ -19,6 +19,7 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.light.checks import check_plain
 from bayesjoint.light.geometry import as_centre, axis_ratio_and_angle
 from bayesjoint.light.sersic import Sersic
+from bayesjoint.light.sky import ARCSEC_PER_ARCMIN
 
 N_LIMITS = (0.3, 8.0)
 STRUCTURE = ("centre", "q", "pa", "n", "Re")
@@ -122,15 +123,41 @@ def sample_flux(name: str, images: ImageSet, prior: dist.Distribution | None = N
     return _sample(f"{name}_total", dist.Normal(0.0, scale) if prior is None else prior, images, True)
 
 
-def sample_sky(images: ImageSet, prior: dist.Distribution | None = None):
-    """Sample one flat sky in each image, plate "image": site `sky`, nJy/arcsec^2, shape (n_images,).
+def sample_sky(images: ImageSet, prior: dist.Distribution | None = None, order: int = 0):
+    """Sample one sky in each image, plate "image": for `FlatSky`, or for `PlaneSky` with `order=1`.
 
-    The default prior is Normal about the background measured on each image, one pixel's noise wide.
+    The site `sky` is the level, nJy/arcsec^2, (n_images,): by default Normal about the background measured on each image,
+    one pixel's noise wide. With `order=1` the site `sky_gradient`, nJy/arcsec^2 per arcmin towards East and North,
+    (n_images, 2), is Normal about 0, so wide that the sky may change by twice as much from one edge of the image to the
+    other.
+
+    Parameters
+    ----------
+    images : ImageSet
+    prior : Distribution, optional
+        Of the level, in place of the default.
+    order : {0, 1}
+
+    Returns
+    -------
+    The level; with `order=1` the level and the gradient: `bj.PlaneSky(*bj.sample_sky(images, order=1))`.
     """
+    if order not in (0, 1):
+        raise ValueError(f"sample_sky: order must be 0 (a flat sky) or 1 (a plane), got {order!r}")
     start = images.start
-    measured = dist.Normal(start.sky, start.sky_scatter + start.sky_error)
+    width = start.sky_scatter + start.sky_error
     with numpyro.plate("image", len(images)):
-        return numpyro.sample("sky", measured if prior is None else prior)
+        level = numpyro.sample("sky", dist.Normal(start.sky, width) if prior is None else prior)
+        if order == 0:
+            return level
+        steepest = (width / _half_sides(images))[:, None] * jnp.ones((1, 2))
+        return level, numpyro.sample("sky_gradient", dist.Normal(0.0, steepest).to_event(1))
+
+
+def _half_sides(images: ImageSet) -> jax.Array:
+    """Half the side of each image, arcmin."""
+    area = [image.pixel_area * (image.shape[0] * image.shape[1]) for image in images]
+    return jnp.sqrt(jnp.stack([jnp.asarray(a) for a in area])) / (2 * ARCSEC_PER_ARCMIN)
 
 
 def _sample_centre(name: str, images: ImageSet, per_band: bool, given):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from bayesjoint.data.frame import PixelMap
 from bayesjoint.data.image import Image
 from bayesjoint.light.profile import Profile
-from bayesjoint.light.sky import FlatSky
+from bayesjoint.light.sky import Sky
 from bayesjoint.render.lattice import Grid, smooth_part
 
 
@@ -27,14 +27,17 @@ class Frame(NamedTuple):
     pixel_map : PixelMap
     pixel_area : array ()
         arcsec^2.
+    centre : array (2,)
+        Of the image, arcsec East and North.
     psf_covariance : array (2, 2)
         Of the effective PSF's core, pixels^2.
     size, padded : array (2,)
-        Pixels along x and y, of the image and of its Fourier lattice.
+        Pixels along x and y, of the stack the image is in and of its Fourier lattice.
     """
 
     pixel_map: PixelMap
     pixel_area: Any
+    centre: Any
     psf_covariance: Any
     size: Any
     padded: Any
@@ -65,10 +68,20 @@ class Place(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """All components on one image: the sky, nJy per pixel, and the sources."""
+    """All components on one image: the sky, nJy per pixel, and the sources.
+
+    Attributes
+    ----------
+    level : array ()
+        Of the sky.
+    sources : tuple of Place
+    surface : array (m, m) or None
+        What else there is of the sky: coefficients of v^i u^j, with u and v from -1 to 1 over the stack's x and y.
+    """
 
     level: Any
     sources: tuple[Place, ...]
+    surface: Any = None
 
 
 def frames_of(stacks: Sequence[Image]) -> Frame:
@@ -80,7 +93,7 @@ def frames_of(stacks: Sequence[Image]) -> Frame:
         size, padded = (
             jnp.broadcast_to(jnp.asarray(n[::-1], dtype), (count, 2)) for n in (stack.shape, stack.fft_shape)
         )
-        return Frame(stack.pixel_map, stack.pixel_area, stack.psf_covariance, size, padded)
+        return Frame(stack.pixel_map, stack.pixel_area, stack.centre, stack.psf_covariance, size, padded)
 
     return jax.tree.map(lambda *each: jnp.concatenate(each), *map(of_stack, stacks))
 
@@ -90,10 +103,9 @@ def place(frame: Frame, components: tuple) -> tuple[Scene, tuple[Grid | None, ..
 
     The nodes follow the sources but are no function of the parameters as far as derivatives go.
     """
-    level, sources, grids = jnp.zeros_like(frame.pixel_area), [], []
+    skies, sources, grids = [c for c in components if isinstance(c, Sky)], [], []
     for component in components:
-        if isinstance(component, FlatSky):
-            level = level + component.level * frame.pixel_area
+        if isinstance(component, Sky):
             continue
         position, jacobian = frame.pixel_map.linearise(component.centre)
         inside = _is_inside(position, frame)
@@ -107,7 +119,34 @@ def place(frame: Frame, components: tuple) -> tuple[Scene, tuple[Grid | None, ..
             drawn = drawn._replace(axes=axes, shape=component.shape_values, smooth=smooth)
         sources.append(drawn)
         grids.append(grid)
-    return Scene(level, tuple(sources)), tuple(grids)
+    level = frame.pixel_area * sum((sky.level for sky in skies), jnp.zeros_like(frame.pixel_area))
+    return Scene(level, tuple(sources), _surface(skies, frame)), tuple(grids)
+
+
+def _surface(skies: Sequence[Sky], frame: Frame) -> jax.Array | None:
+    """The sum of skies but for their levels, `Scene.surface`; None where all are flat."""
+    uneven = [sky for sky in skies if not sky.is_flat]
+    if not uneven:
+        return None
+    middle, jacobian = frame.pixel_map.linearise(frame.centre)
+    size = jnp.round(2 * middle + 1)
+    surfaces = [sky.surface(size, jacobian) for sky in uneven]
+    order = max(len(surface) for surface in surfaces)
+    total = sum(jnp.pad(surface, (0, order - len(surface))) for surface in surfaces)
+    # an image may be smaller than its stack
+    along, across = (_stretched(ratio, order) for ratio in frame.size / size)
+    turned = jnp.matmul(jnp.matmul(across.T, total, precision="highest"), along, precision="highest")
+    return frame.pixel_area * turned
+
+
+def _stretched(ratio, order: int) -> jax.Array:
+    """Matrix (order, order): row j has the powers of u in (ratio u + ratio - 1)^j."""
+    row = jnp.zeros(order, ratio.dtype).at[0].set(1.0)
+    rows = [row]
+    for _ in range(order - 1):
+        row = ratio * jnp.roll(row, 1).at[0].set(0.0) + (ratio - 1) * row
+        rows.append(row)
+    return jnp.stack(rows)
 
 
 def _is_inside(position, frame: Frame) -> jax.Array:

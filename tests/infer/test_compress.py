@@ -40,7 +40,14 @@ def weighted(images):
         bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.FlatSky(bj.sample_sky(images)))
 
 
-PROGRAMS = {"ready": bj.joint_model(), "looped": looped, "weighted": weighted}
+def sloped(images):
+    """A plane as sky in each image."""
+    structure = bj.sample_structure("galaxy", images)
+    Ie = bj.sample_brightness("galaxy", images, structure)
+    bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.PlaneSky(*bj.sample_sky(images, order=1)))
+
+
+PROGRAMS = {"ready": bj.joint_model(), "looped": looped, "weighted": weighted, "sloped": sloped}
 
 
 @pytest.fixture(scope="module", params=PROGRAMS)
