@@ -22,6 +22,7 @@ from bayesjoint.light.gaussian import Gaussian
 from bayesjoint.light.king import King
 from bayesjoint.light.moffat import Moffat
 from bayesjoint.light.nuker import Nuker
+from bayesjoint.light.patch import Patch
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky, PlaneSky, PolynomialSky
@@ -47,6 +48,7 @@ __all__ = [
     "MapFit",
     "Moffat",
     "Nuker",
+    "Patch",
     "PlaneSky",
     "PointSource",
     "PolynomialSky",

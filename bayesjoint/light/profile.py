@@ -19,6 +19,7 @@ from bayesjoint.light.geometry import as_centre, ellipse_coordinates, semi_axes
 
 AB_ZEROPOINT_NJY = 31.4
 UNITS = {"centre": "arcsec", "q": "", "pa": "deg", "Re": "arcsec", "Ie": "nJy/arcsec^2", "flux": "nJy"}
+UNITS |= {"scale": "arcsec", "values": "nJy/arcsec^2"}
 
 
 class Kind(Protocol):
@@ -113,6 +114,11 @@ class Profile:
     def brightness_scale(self) -> Any:
         """Brightness where the form is 1, nJy/arcsec^2."""
         return getattr(self, self.amplitude)
+
+    @property
+    def drawn_flux(self) -> Any:
+        """What the kind's transform is to be multiplied by, nJy."""
+        return self.flux
 
     @property
     def magnitude(self) -> jax.Array:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from bayesjoint.data.frame import PixelMap
 from bayesjoint.data.image import Image
+from bayesjoint.light.patch import Patch
 from bayesjoint.light.profile import Profile
 from bayesjoint.light.sky import Sky
 from bayesjoint.render.lattice import Grid, smooth_part
@@ -57,7 +58,7 @@ class Place(NamedTuple):
     shape : array (parameters,) or None
         What else its transform depends on.
     smooth : array (nodes, nodes) or None
-        What to add to the spectrum's pixels, nJy per pixel on the nodes of a `Grid`; None for a point.
+        What to add to the spectrum's pixels, nJy per pixel on the nodes of a `Grid`; None for a point or a patch.
     """
 
     flux: Any
@@ -103,24 +104,34 @@ def place(frame: Frame, components: tuple) -> tuple[Scene, tuple[Grid | None, ..
 
     The nodes follow the sources but are no function of the parameters as far as derivatives go.
     """
-    skies, sources, grids = [c for c in components if isinstance(c, Sky)], [], []
-    for component in components:
-        if isinstance(component, Sky):
-            continue
-        position, jacobian = frame.pixel_map.linearise(component.centre)
-        inside = _is_inside(position, frame)
-        drawn = Place(jnp.where(inside, component.flux, 0.0), position)
-        grid = None
-        if isinstance(component, Profile):
-            axes = jnp.matmul(component.axes, jacobian.T, precision="highest")
-            brightness, grid = smooth_part(component, frame, position, axes, inside)
-            determinant = jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]
-            smooth = brightness / jnp.abs(determinant)
-            drawn = drawn._replace(axes=axes, shape=component.shape_values, smooth=smooth)
-        sources.append(drawn)
-        grids.append(grid)
+    skies = [c for c in components if isinstance(c, Sky)]
+    placed = [_place_source(c, frame) for c in components if not isinstance(c, Sky)]
     level = frame.pixel_area * sum((sky.level for sky in skies), jnp.zeros_like(frame.pixel_area))
-    return Scene(level, tuple(sources), _surface(skies, frame)), tuple(grids)
+    sources, grids = tuple(source for source, _ in placed), tuple(grid for _, grid in placed)
+    return Scene(level, sources, _surface(skies, frame)), grids
+
+
+def _place_source(source: Any, frame: Frame) -> tuple[Place, Grid | None]:
+    """A source on one image, and the nodes of its smooth part where it has one."""
+    position, jacobian = frame.pixel_map.linearise(source.centre)
+    inside = _is_inside(position, frame)
+    drawn = Place(jnp.where(inside, source.drawn_flux, 0.0), position)
+    if not isinstance(source, Profile):
+        return drawn, None
+    axes = jnp.matmul(source.axes, jacobian.T, precision="highest")
+    drawn = drawn._replace(axes=axes, shape=source.shape_values)
+    if isinstance(source, Patch):
+        return _place_patch(source, drawn, frame), None
+    brightness, grid = smooth_part(source, frame, position, axes, inside)
+    determinant = jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]
+    return drawn._replace(smooth=brightness / jnp.abs(determinant)), grid
+
+
+def _place_patch(patch: Patch, drawn: Place, frame: Frame) -> Place:
+    """Without the nodes that would come back on the image's other side: each is drawn where a point would be."""
+    nodes = jnp.matmul(jnp.asarray(patch.kind.nodes, drawn.axes.dtype), drawn.axes, precision="highest")
+    inside = _is_inside(nodes + drawn.position[None], frame)
+    return drawn._replace(flux=patch.drawn_flux, shape=jnp.where(inside, drawn.shape, 0.0))
 
 
 def _surface(skies: Sequence[Sky], frame: Frame) -> jax.Array | None:
@@ -150,6 +161,7 @@ def _stretched(ratio, order: int) -> jax.Array:
 
 
 def _is_inside(position, frame: Frame) -> jax.Array:
-    """Whether the source's nearest periodic copy stays clear of the image: within half the padding of its edges."""
+    """Whether the periodic copies of light at (..., 2) stay clear of the image: it lies within half the padding."""
     margin = (frame.padded - frame.size) / 2
-    return jnp.all((position > -margin) & (position < frame.size - 1 + margin))
+    low, high = (edge.reshape(*(1,) * (position.ndim - 1), 2) for edge in (-margin, frame.size - 1 + margin))
+    return jnp.all((position > low) & (position < high), axis=-1)

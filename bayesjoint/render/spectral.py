@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image import Image
+from bayesjoint.light.patch import PatchForm
 from bayesjoint.light.profile import Kind
 from bayesjoint.render.lattice import Grid, product, spread
 from bayesjoint.render.place import Place, Scene
@@ -87,6 +88,8 @@ def _form(source: Place, kind: Kind, table, kx, ky) -> tuple[jax.Array, jax.Arra
     if kind.is_radial:
         metric = jnp.matmul(source.axes.T, source.axes, precision="highest")
         return kind.radial_transform(_squared_frequency(metric, kx, ky), source.shape, table), None  # type: ignore[attr-defined]
+    if isinstance(kind, PatchForm):
+        return kind.modes_transform(source.axes, kx, ky, source.shape)
     along = (axis[0] * kx[:, None, :] + axis[1] * ky[:, :, None] for axis in source.axes)
     return kind.plane_transform(*along, source.shape, table)
 
