@@ -26,6 +26,7 @@ from bayesjoint.light.patch import Patch
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky, PlaneSky, PolynomialSky
+from bayesjoint.model.bulge_disc import sample_bulge_disc
 from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
@@ -67,6 +68,7 @@ __all__ = [
     "render",
     "sample",
     "sample_brightness",
+    "sample_bulge_disc",
     "sample_flux",
     "sample_sky",
     "sample_structure",
