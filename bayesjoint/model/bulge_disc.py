@@ -42,9 +42,7 @@ def logit_normal(median: float, width: float) -> dist.Distribution:
     return dist.TransformedDistribution(logit, transforms.SigmoidTransform())
 
 
-def sample_bulge_disc(
-    name: str, images: ImageSet, n: Any = 4.0, **given: Any
-) -> tuple[DeVaucouleurs | Sersic, Exponential]:
+def sample_bulge_disc(name: str, images: ImageSet, n: Any = 4.0, **given: Any) -> tuple[Any, Any]:
     """Sample a bulge and an exponential disc about one centre, shared by all images but for their brightness.
 
     Sites: `<name>_east`, `<name>_north`, `<name>_bulge_ellipticity`, `<name>_disc_ellipticity` and
@@ -66,7 +64,7 @@ def sample_bulge_disc(
 
     Returns
     -------
-    bulge, disc
+    bulge, disc : DeVaucouleurs or Sersic, and Exponential
         For `bj.observe(images, bulge, disc, sky)`. A bar is one component more: `bj.Ferrer(disc.centre, ...)`.
 
     Raises

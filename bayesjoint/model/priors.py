@@ -112,7 +112,10 @@ def sample_brightness(
         return numpyro.deterministic(f"{name}_Ie", total / Sersic(**structure, Ie=1.0).flux)
     area = 2 * jnp.pi * jnp.maximum(start.effective_radius, 0.5 * start.seeing) ** 2
     return sample_or_given(
-        f"{name}_Ie", dist.Normal(0.0, default.scale / area) if prior is None else prior, images, True
+        f"{name}_Ie",
+        dist.Normal(0.0, jnp.asarray(default.scale) / area) if prior is None else prior,
+        images,
+        True,
     )
 
 
