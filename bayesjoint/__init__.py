@@ -27,14 +27,16 @@ from bayesjoint.light.king import King
 from bayesjoint.light.moffat import Moffat
 from bayesjoint.light.multi_gaussian import MultiGaussian
 from bayesjoint.light.nuker import Nuker
+from bayesjoint.light.patch import Patch
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
-from bayesjoint.light.sky import FlatSky
+from bayesjoint.light.sky import FlatSky, PlaneSky, PolynomialSky
 from bayesjoint.light.spergel import Spergel
 from bayesjoint.light.spline import Spline
 from bayesjoint.light.superellipse import Superellipse
 from bayesjoint.light.truncated import Truncated
 from bayesjoint.light.warp import Warp
+from bayesjoint.model.bulge_disc import sample_bulge_disc
 from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
@@ -60,7 +62,10 @@ __all__ = [
     "Moffat",
     "MultiGaussian",
     "Nuker",
+    "Patch",
+    "PlaneSky",
     "PointSource",
+    "PolynomialSky",
     "Posterior",
     "Sersic",
     "Spergel",
@@ -83,6 +88,7 @@ __all__ = [
     "render",
     "sample",
     "sample_brightness",
+    "sample_bulge_disc",
     "sample_flux",
     "sample_sky",
     "sample_structure",

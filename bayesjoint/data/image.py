@@ -30,6 +30,7 @@ _ARRAYS = (
     "psf_covariance",
     "pixel_map",
     "pixel_area",
+    "centre",
     "log_normaliser",
     "time",
 )

@@ -101,9 +101,10 @@ def light_features(light: Light, waves, parameters=None) -> jax.Array:
             if not hasattr(component, "transform"):
                 others += [jnp.ravel(leaf) for leaf in jax.tree.leaves(component)]
                 continue
-            amplitude = component.flux * component.transform(*waves)
+            drawn = component.drawn_flux * component.transform(*waves)
             phase = waves[0] * component.centre[0] + waves[1] * component.centre[1]
-            real, imaginary = real + amplitude * jnp.cos(phase), imaginary - amplitude * jnp.sin(phase)
+            cosine, sine, even, odd = jnp.cos(phase), jnp.sin(phase), jnp.real(drawn), jnp.imag(drawn)
+            real, imaginary = real + even * cosine + odd * sine, imaginary + odd * cosine - even * sine
         return jnp.concatenate([real, imaginary, *others])
 
     return jax.vmap(of_image)(light.parameters() if parameters is None else parameters, waves)

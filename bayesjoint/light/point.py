@@ -49,6 +49,11 @@ class PointSource:
         check_plain("PointSource", "flux", self.flux, "nJy")
         object.__setattr__(self, "centre", as_centre(self.centre))
 
+    @property
+    def drawn_flux(self) -> Any:
+        """What the transform is to be multiplied by, nJy."""
+        return self.flux
+
     def transform(self, kx, ky) -> jax.Array:
         """Fourier transform of the unit-flux source about its centre: 1 at all angular frequencies."""
         return jnp.ones(jnp.broadcast_shapes(jnp.shape(kx), jnp.shape(ky)), jnp.result_type(kx, ky))

@@ -19,7 +19,10 @@ from bayesjoint.light.checks import check_plain, check_range
 from bayesjoint.light.geometry import as_centre, as_vector, ellipse_coordinates, semi_axes
 
 AB_ZEROPOINT_NJY = 31.4
-_LENGTHS, _INTENSITIES = ("centre", "Re", "rs", "hs", "sigma", "radii"), ("Ie", "I0", "intensity")
+_LENGTHS, _INTENSITIES = (
+    ("centre", "Re", "rs", "hs", "sigma", "radii", "scale"),
+    ("Ie", "I0", "intensity", "values"),
+)
 UNITS = (
     {"pa": "deg", "flux": "nJy"}
     | dict.fromkeys(_LENGTHS, "arcsec")
@@ -150,6 +153,11 @@ class Profile:
     def brightness_scale(self) -> Any:
         """Brightness where the form is 1, nJy/arcsec^2."""
         return getattr(self, self.amplitude)
+
+    @property
+    def drawn_flux(self) -> Any:
+        """What the kind's transform is to be multiplied by, nJy."""
+        return self.flux
 
     @property
     def magnitude(self) -> jax.Array:

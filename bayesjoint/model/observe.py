@@ -84,7 +84,7 @@ def observe(images: Image | ImageSet, *components: Any) -> None:
     Parameters
     ----------
     images : Image or ImageSet
-    *components : Sersic, PointSource, FlatSky
+    *components : profiles of light, such as Sersic, PointSource or FlatSky
         For a set, parameters may have a leading axis over its bands or its images.
 
     Raises

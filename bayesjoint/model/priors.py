@@ -19,6 +19,7 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.light.checks import check_plain
 from bayesjoint.light.geometry import as_centre, axis_ratio_and_angle
 from bayesjoint.light.sersic import Sersic
+from bayesjoint.light.sky import ARCSEC_PER_ARCMIN
 
 N_LIMITS = (0.3, 8.0)
 STRUCTURE = ("centre", "q", "pa", "n", "Re")
@@ -63,13 +64,15 @@ def sample_structure(
     ValueError
         For unknown parameters.
     """
-    _check_known(given, STRUCTURE, "sample_structure")
-    _check_known(per_band, ("n", "Re", "ellipticity", "centre"), "sample_structure(per_band=...)")
+    check_known(given, STRUCTURE, "sample_structure")
+    check_known(per_band, ("n", "Re", "ellipticity", "centre"), "sample_structure(per_band=...)")
     structure: dict[str, Any] = {"name": name}
-    structure["centre"] = _sample_centre(name, images, "centre" in per_band, given.get("centre"))
-    structure |= _sample_shape(name, images, "ellipticity" in per_band, given)
-    structure["n"] = _sample(f"{name}_n", given.get("n", sersic_index_prior()), images, "n" in per_band)
-    structure["Re"] = _sample_size(name, images, per_band, given.get("Re"), structure["q"])
+    structure["centre"] = sample_centre(name, images, "centre" in per_band, given.get("centre"))
+    structure |= sample_shape(name, images, "ellipticity" in per_band, given)
+    structure["n"] = sample_or_given(
+        f"{name}_n", given.get("n", sersic_index_prior()), images, "n" in per_band
+    )
+    structure["Re"] = sample_size(name, images, per_band, given.get("Re"), structure["q"])
     return structure
 
 
@@ -98,18 +101,27 @@ def sample_brightness(
     prior : Distribution, number or array, optional
         In place of the default: of the flux (nJy) with `structure`, else of Ie.
     """
-    start = images.start
-    scale = 10 * (jnp.abs(start.flux) + 5 * start.flux_error)
+    start, default = images.start, flux_prior(images)
     if structure is not None:
         if not isinstance(structure, Mapping):
             raise TypeError(
                 f"sample_brightness: structure must be what sample_structure gave, got {type(structure).__name__}; "
                 "a prior goes by its name: prior=..."
             )
-        total = _sample(f"{name}_total", dist.Normal(0.0, scale) if prior is None else prior, images, True)
+        total = sample_or_given(f"{name}_total", default if prior is None else prior, images, True)
         return numpyro.deterministic(f"{name}_Ie", total / Sersic(**structure, Ie=1.0).flux)
     area = 2 * jnp.pi * jnp.maximum(start.effective_radius, 0.5 * start.seeing) ** 2
-    return _sample(f"{name}_Ie", dist.Normal(0.0, scale / area) if prior is None else prior, images, True)
+    return sample_or_given(
+        f"{name}_Ie",
+        dist.Normal(0.0, jnp.asarray(default.scale) / area) if prior is None else prior,
+        images,
+        True,
+    )
+
+
+def flux_prior(images: ImageSet) -> dist.Normal:
+    """Of a galaxy's total flux in each band: Normal about 0, ten times as wide as the flux found and as noise could hide."""
+    return dist.Normal(0.0, 10 * (jnp.abs(images.start.flux) + 5 * images.start.flux_error))
 
 
 def sample_flux(name: str, images: ImageSet, prior: dist.Distribution | None = None):
@@ -119,21 +131,48 @@ def sample_flux(name: str, images: ImageSet, prior: dist.Distribution | None = N
     """
     start = images.start
     scale = jnp.abs(start.flux) + 5 * start.flux_error
-    return _sample(f"{name}_total", dist.Normal(0.0, scale) if prior is None else prior, images, True)
+    return sample_or_given(f"{name}_total", dist.Normal(0.0, scale) if prior is None else prior, images, True)
 
 
-def sample_sky(images: ImageSet, prior: dist.Distribution | None = None):
-    """Sample one flat sky in each image, plate "image": site `sky`, nJy/arcsec^2, shape (n_images,).
+def sample_sky(images: ImageSet, prior: dist.Distribution | None = None, order: int = 0):
+    """Sample one sky in each image, plate "image": for `FlatSky`, or for `PlaneSky` with `order=1`.
 
-    The default prior is Normal about the background measured on each image, one pixel's noise wide.
+    The site `sky` is the level, nJy/arcsec^2, (n_images,): by default Normal about the background measured on each image,
+    one pixel's noise wide. With `order=1` the site `sky_gradient`, nJy/arcsec^2 per arcmin towards East and North,
+    (n_images, 2), is Normal about 0, so wide that the sky may change by twice as much from one edge of the image to the
+    other.
+
+    Parameters
+    ----------
+    images : ImageSet
+    prior : Distribution, optional
+        Of the level, in place of the default.
+    order : {0, 1}
+
+    Returns
+    -------
+    The level; with `order=1` the level and the gradient: `bj.PlaneSky(*bj.sample_sky(images, order=1))`.
     """
+    if order not in (0, 1):
+        raise ValueError(f"sample_sky: order must be 0 (a flat sky) or 1 (a plane), got {order!r}")
     start = images.start
-    measured = dist.Normal(start.sky, start.sky_scatter + start.sky_error)
+    width = start.sky_scatter + start.sky_error
     with numpyro.plate("image", len(images)):
-        return numpyro.sample("sky", measured if prior is None else prior)
+        level = numpyro.sample("sky", dist.Normal(start.sky, width) if prior is None else prior)
+        if order == 0:
+            return level
+        steepest = (width / _half_sides(images))[:, None] * jnp.ones((1, 2))
+        return level, numpyro.sample("sky_gradient", dist.Normal(0.0, steepest).to_event(1))
 
 
-def _sample_centre(name: str, images: ImageSet, per_band: bool, given):
+def _half_sides(images: ImageSet) -> jax.Array:
+    """Half the side of each image, arcmin."""
+    area = [image.pixel_area * (image.shape[0] * image.shape[1]) for image in images]
+    return jnp.sqrt(jnp.stack([jnp.asarray(a) for a in area])) / (2 * ARCSEC_PER_ARCMIN)
+
+
+def sample_centre(name: str, images: ImageSet, per_band: bool, given):
+    """A centre: sampled about the position found, or as `given`."""
     if given is not None and not isinstance(given, dist.Distribution):
         check_plain("prior", f"{name}_centre", given, "arcsec")
         centre = jnp.asarray(as_centre(given), jnp.result_type(float))
@@ -142,9 +181,9 @@ def _sample_centre(name: str, images: ImageSet, per_band: bool, given):
     start = images.start
     width = 0.5 * (start.effective_radius + start.seeing)
     if given is not None:
-        return _with_parts(name, _sample(f"{name}_centre", given, images, per_band))
-    east = _sample(f"{name}_east", dist.Normal(start.position[0], width), images, per_band)
-    north = _sample(f"{name}_north", dist.Normal(start.position[1], width), images, per_band)
+        return _with_parts(name, sample_or_given(f"{name}_centre", given, images, per_band))
+    east = sample_or_given(f"{name}_east", dist.Normal(start.position[0], width), images, per_band)
+    north = sample_or_given(f"{name}_north", dist.Normal(start.position[1], width), images, per_band)
     return jnp.stack([east, north], axis=-1)
 
 
@@ -155,41 +194,43 @@ def _with_parts(name: str, centre):
     return centre
 
 
-def _sample_shape(name: str, images: ImageSet, per_band: bool, given: dict) -> dict[str, Any]:
+def sample_shape(name: str, images: ImageSet, per_band: bool, given: dict) -> dict[str, Any]:
     """Axis ratio and position angle: from the ellipticity vector unless either is given."""
     if "q" not in given and "pa" not in given:
         prior = dist.Normal(jnp.zeros(2), 0.6).to_event(1)
-        ellipticity = _sample(f"{name}_ellipticity", prior, images, per_band, start=images.start.ellipticity)
+        ellipticity = sample_or_given(
+            f"{name}_ellipticity", prior, images, per_band, start=images.start.ellipticity
+        )
         q, pa = axis_ratio_and_angle(ellipticity)
         return {"q": numpyro.deterministic(f"{name}_q", q), "pa": numpyro.deterministic(f"{name}_pa", pa)}
     priors = {"q": dist.Uniform(0.05, 1.0), "pa": dist.Normal(90.0, 90.0)}
     seen = dict(zip(priors, axis_ratio_and_angle(images.start.ellipticity), strict=True))
     return {
-        part: _sample(
+        part: sample_or_given(
             f"{name}_{part}", given.get(part, prior), images, per_band, None if part in given else seen[part]
         )
         for part, prior in priors.items()
     }
 
 
-def _sample_size(name: str, images: ImageSet, per_band: Collection[str], given, q):
+def sample_size(name: str, images: ImageSet, per_band: Collection[str], given, q):
     """Re, by default from the circularised radius Re sqrt(q).
 
     At fixed Re sqrt(q) an ellipticity shears the light, smoothly through round; at fixed Re it would shrink it too, which
     gives the posterior a cone at q = 1.
     """
     if given is not None:
-        return _sample(f"{name}_Re", given, images, "Re" in per_band)
+        return sample_or_given(f"{name}_Re", given, images, "Re" in per_band)
     log_size = jnp.log(images.start.effective_radius)
     if "ellipticity" in per_band and "Re" not in per_band:
-        return _sample(f"{name}_Re", dist.LogNormal(log_size, 1.0), images, False)
+        return sample_or_given(f"{name}_Re", dist.LogNormal(log_size, 1.0), images, False)
     half_eta = 0.5 * jnp.sqrt(jnp.sum(images.start.ellipticity**2))
     prior = dist.LogNormal(log_size - half_eta, 1.0)
-    circular = _sample(f"{name}_Re_circular", prior, images, "Re" in per_band)
+    circular = sample_or_given(f"{name}_Re_circular", prior, images, "Re" in per_band)
     return numpyro.deterministic(f"{name}_Re", circular / jnp.sqrt(q))
 
 
-def _sample(site: str, prior, images: ImageSet, per_band: bool, start=None):
+def sample_or_given(site: str, prior, images: ImageSet, per_band: bool, start=None):
     """A sample of a distribution, in the plate of bands if wanted; anything else is itself (fixed or tied)."""
     if not isinstance(prior, dist.Distribution):
         check_plain("prior", site, prior, "arcsec, degrees or nJy")
@@ -203,7 +244,7 @@ def _sample(site: str, prior, images: ImageSet, per_band: bool, start=None):
         return numpyro.sample(site, prior, infer=infer)
 
 
-def _check_known(names: Collection[str], known: Collection[str], where: str) -> None:
+def check_known(names: Collection[str], known: Collection[str], where: str) -> None:
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise ValueError(f"{where} got {', '.join(unknown)}; it knows {', '.join(known)}")

@@ -15,9 +15,11 @@ from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.light.profile import Kind, Profile
 from bayesjoint.light.pytree import event_axes, owner_of
-from bayesjoint.light.sky import FlatSky
+from bayesjoint.light.sky import Sky
 from bayesjoint.render.place import frames_of, place
 from bayesjoint.render.spectral import draw
+
+_PAIRS = ("centre", "gradient")
 
 
 def render(image: Image, *components: Any) -> jax.Array:
@@ -98,14 +100,14 @@ class Light:
         components = jax.tree.unflatten(self.treedef, self.leaves)
         paths, _ = jax.tree_util.tree_flatten_with_path(components)
         shapes = [leaf.shape[1:] if axis == 0 else leaf.shape for leaf, axis in self._pairs()]
-        linear = [path[-1].name == owner_of(components, path).amplitude for path, _ in paths]
+        linear = [_is_amplitude(owner_of(components, path), path[-1].name) for path, _ in paths]
         return np.repeat(linear, [int(np.prod(shape)) for shape in shapes])
 
     @property
     def kinds(self) -> tuple[Kind | None, ...]:
         """The form of every source; None of a point."""
         components = jax.tree.unflatten(self.treedef, self.leaves)
-        return tuple(getattr(c, "kind", None) for c in components if not isinstance(c, FlatSky))
+        return tuple(getattr(c, "kind", None) for c in components if not isinstance(c, Sky))
 
     def tables(self) -> tuple[tuple, tuple]:
         """The tables of every source: those of all images (None where shared), and the shared ones."""
@@ -113,7 +115,7 @@ class Light:
         components, axes = (jax.tree.unflatten(self.treedef, each) for each in (self.leaves, self.axes))
         own, shared = [], []
         for component, axis in zip(components, axes, strict=True):
-            if isinstance(component, FlatSky):
+            if isinstance(component, Sky):
                 continue
             tables = None, None
             if isinstance(component, Profile):
@@ -221,7 +223,12 @@ def _which_axis(path, leaf, event: int, n_images: int, n_bands: int, per_image: 
     """Whether the leading axis of a parameter runs over images or bands (the same where both hold)."""
     if per_image and leaf.ndim == event + 1 and leaf.shape[0] in (n_images, n_bands):
         return "image" if leaf.shape[0] == n_images else "band"
-    own = "a scalar" if event == 0 else "(2,)" if path[-1].name == "centre" else f"{event} axes of its own"
+    own = "a scalar" if event == 0 else "(2,)" if path[-1].name in _PAIRS else f"{event} axes of its own"
     more = f", or ({n_bands},) for one value a band or ({n_images},) for one an image"
     wanted = own + (more + (" before it" if event else "") if per_image else "")
     raise ValueError(f"component {path[0].idx}: {path[-1].name} has shape {leaf.shape}; wanted {wanted}")
+
+
+def _is_amplitude(owner: Any, name: str) -> bool:
+    """Whether light is linear in a parameter of its."""
+    return name in ((owner.amplitude,) if isinstance(owner.amplitude, str) else owner.amplitude)

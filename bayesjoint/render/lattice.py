@@ -88,7 +88,7 @@ def smooth_part(source: Profile, frame, position, axes, inside) -> tuple[jax.Arr
 def spread(values, grid: Grid, shape: tuple[int, int]) -> jax.Array:
     """Values at the nodes (y, x) of a grid, on all pixels (ny, nx)."""
     rows, columns = (_sinh_interpolation(grid.anchor[1 - i], grid.width[1 - i], shape[i]) for i in (0, 1))
-    return _product(rows, values, columns)
+    return product(rows, values, columns)
 
 
 def _near_places(grid: Grid, frame, inside) -> jax.Array:
@@ -132,7 +132,7 @@ def _far_to_near(far, grid: Grid, size) -> jax.Array:
     rows, columns = (
         _interpolation((2 * at + 1) / n - 1, FAR_NODES) for at, n in ((grid.y, size[1]), (grid.x, size[0]))
     )
-    return _product(rows, far, columns)
+    return product(rows, far, columns)
 
 
 def _near_grid(frame, position, inside) -> Grid:
@@ -178,7 +178,7 @@ def _interpolation(at, count: int) -> jax.Array:
     return jnp.where(jnp.any(met, axis=1, keepdims=True), met.astype(at.dtype), between)
 
 
-def _product(rows, middle, columns) -> jax.Array:
+def product(rows, middle, columns) -> jax.Array:
     """rows middle columns^T."""
     return jnp.matmul(jnp.matmul(rows, middle, precision="highest"), columns.T, precision="highest")
 

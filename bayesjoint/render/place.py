@@ -14,8 +14,9 @@ import jax.numpy as jnp
 
 from bayesjoint.data.frame import PixelMap
 from bayesjoint.data.image import Image
+from bayesjoint.light.patch import Patch
 from bayesjoint.light.profile import Profile
-from bayesjoint.light.sky import FlatSky
+from bayesjoint.light.sky import Sky
 from bayesjoint.render.lattice import Grid, smooth_part
 
 
@@ -27,14 +28,17 @@ class Frame(NamedTuple):
     pixel_map : PixelMap
     pixel_area : array ()
         arcsec^2.
+    centre : array (2,)
+        Of the image, arcsec East and North.
     psf_covariance : array (2, 2)
         Of the effective PSF's core, pixels^2.
     size, padded : array (2,)
-        Pixels along x and y, of the image and of its Fourier lattice.
+        Pixels along x and y, of the stack the image is in and of its Fourier lattice.
     """
 
     pixel_map: PixelMap
     pixel_area: Any
+    centre: Any
     psf_covariance: Any
     size: Any
     padded: Any
@@ -54,7 +58,7 @@ class Place(NamedTuple):
     shape : array (parameters,) or None
         What else its transform depends on.
     smooth : array (nodes, nodes) or None
-        What to add to the spectrum's pixels, nJy per pixel on the nodes of a `Grid`; None for a point.
+        What to add to the spectrum's pixels, nJy per pixel on the nodes of a `Grid`; None for a point or a patch.
     """
 
     flux: Any
@@ -65,10 +69,20 @@ class Place(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """All components on one image: the sky, nJy per pixel, and the sources."""
+    """All components on one image: the sky, nJy per pixel, and the sources.
+
+    Attributes
+    ----------
+    level : array ()
+        Of the sky.
+    sources : tuple of Place
+    surface : array (m, m) or None
+        What else there is of the sky: coefficients of v^i u^j, with u and v from -1 to 1 over the stack's x and y.
+    """
 
     level: Any
     sources: tuple[Place, ...]
+    surface: Any = None
 
 
 def frames_of(stacks: Sequence[Image]) -> Frame:
@@ -80,7 +94,7 @@ def frames_of(stacks: Sequence[Image]) -> Frame:
         size, padded = (
             jnp.broadcast_to(jnp.asarray(n[::-1], dtype), (count, 2)) for n in (stack.shape, stack.fft_shape)
         )
-        return Frame(stack.pixel_map, stack.pixel_area, stack.psf_covariance, size, padded)
+        return Frame(stack.pixel_map, stack.pixel_area, stack.centre, stack.psf_covariance, size, padded)
 
     return jax.tree.map(lambda *each: jnp.concatenate(each), *map(of_stack, stacks))
 
@@ -90,27 +104,64 @@ def place(frame: Frame, components: tuple) -> tuple[Scene, tuple[Grid | None, ..
 
     The nodes follow the sources but are no function of the parameters as far as derivatives go.
     """
-    level, sources, grids = jnp.zeros_like(frame.pixel_area), [], []
-    for component in components:
-        if isinstance(component, FlatSky):
-            level = level + component.level * frame.pixel_area
-            continue
-        position, jacobian = frame.pixel_map.linearise(component.centre)
-        inside = _is_inside(position, frame)
-        drawn = Place(jnp.where(inside, component.flux, 0.0), position)
-        grid = None
-        if isinstance(component, Profile):
-            axes = jnp.matmul(component.axes, jacobian.T, precision="highest")
-            brightness, grid = smooth_part(component, frame, position, axes, inside)
-            determinant = jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]
-            smooth = brightness / jnp.abs(determinant)
-            drawn = drawn._replace(axes=axes, shape=component.shape_values, smooth=smooth)
-        sources.append(drawn)
-        grids.append(grid)
-    return Scene(level, tuple(sources)), tuple(grids)
+    skies = [c for c in components if isinstance(c, Sky)]
+    placed = [_place_source(c, frame) for c in components if not isinstance(c, Sky)]
+    level = frame.pixel_area * sum((sky.level for sky in skies), jnp.zeros_like(frame.pixel_area))
+    sources, grids = tuple(source for source, _ in placed), tuple(grid for _, grid in placed)
+    return Scene(level, sources, _surface(skies, frame)), grids
+
+
+def _place_source(source: Any, frame: Frame) -> tuple[Place, Grid | None]:
+    """A source on one image, and the nodes of its smooth part where it has one."""
+    position, jacobian = frame.pixel_map.linearise(source.centre)
+    inside = _is_inside(position, frame)
+    drawn = Place(jnp.where(inside, source.drawn_flux, 0.0), position)
+    if not isinstance(source, Profile):
+        return drawn, None
+    axes = jnp.matmul(source.axes, jacobian.T, precision="highest")
+    drawn = drawn._replace(axes=axes, shape=source.shape_values)
+    if isinstance(source, Patch):
+        return _place_patch(source, drawn, frame), None
+    brightness, grid = smooth_part(source, frame, position, axes, inside)
+    determinant = jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]
+    return drawn._replace(smooth=brightness / jnp.abs(determinant)), grid
+
+
+def _place_patch(patch: Patch, drawn: Place, frame: Frame) -> Place:
+    """Without the nodes that would come back on the image's other side: each is drawn where a point would be."""
+    nodes = jnp.matmul(jnp.asarray(patch.kind.nodes, drawn.axes.dtype), drawn.axes, precision="highest")
+    inside = _is_inside(nodes + drawn.position[None], frame)
+    return drawn._replace(flux=patch.drawn_flux, shape=jnp.where(inside, drawn.shape, 0.0))
+
+
+def _surface(skies: Sequence[Sky], frame: Frame) -> jax.Array | None:
+    """The sum of skies but for their levels, `Scene.surface`; None where all are flat."""
+    uneven = [sky for sky in skies if not sky.is_flat]
+    if not uneven:
+        return None
+    middle, jacobian = frame.pixel_map.linearise(frame.centre)
+    size = jnp.round(2 * middle + 1)
+    surfaces = [sky.surface(size, jacobian) for sky in uneven]
+    order = max(len(surface) for surface in surfaces)
+    total = sum(jnp.pad(surface, (0, order - len(surface))) for surface in surfaces)
+    # an image may be smaller than its stack
+    along, across = (_stretched(ratio, order) for ratio in frame.size / size)
+    turned = jnp.matmul(jnp.matmul(across.T, total, precision="highest"), along, precision="highest")
+    return frame.pixel_area * turned
+
+
+def _stretched(ratio, order: int) -> jax.Array:
+    """Matrix (order, order): row j has the powers of u in (ratio u + ratio - 1)^j."""
+    row = jnp.zeros(order, ratio.dtype).at[0].set(1.0)
+    rows = [row]
+    for _ in range(order - 1):
+        row = ratio * jnp.roll(row, 1).at[0].set(0.0) + (ratio - 1) * row
+        rows.append(row)
+    return jnp.stack(rows)
 
 
 def _is_inside(position, frame: Frame) -> jax.Array:
-    """Whether the source's nearest periodic copy stays clear of the image: within half the padding of its edges."""
+    """Whether the periodic copies of light at (..., 2) stay clear of the image: it lies within half the padding."""
     margin = (frame.padded - frame.size) / 2
-    return jnp.all((position > -margin) & (position < frame.size - 1 + margin))
+    low, high = (edge.reshape(*(1,) * (position.ndim - 1), 2) for edge in (-margin, frame.size - 1 + margin))
+    return jnp.all((position > low) & (position < high), axis=-1)

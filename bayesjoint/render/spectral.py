@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image import Image
+from bayesjoint.light.patch import PatchForm
 from bayesjoint.light.profile import Kind
-from bayesjoint.render.lattice import Grid, spread
+from bayesjoint.render.lattice import Grid, product, spread
 from bayesjoint.render.place import Place, Scene
 
 
@@ -51,7 +52,18 @@ def draw(
     if spectrum is not None:
         sharp = jnp.fft.irfft2(spectrum, s=image.fft_shape)[:ny, :nx]
         pixels = sharp + (level if pixels is None else pixels)
+    if scene.surface is not None:
+        pixels = _spread_surface(scene.surface, image.shape) + (level if pixels is None else pixels)
     return jnp.broadcast_to(level, image.shape) if pixels is None else pixels
+
+
+def _spread_surface(coefficients, shape: tuple[int, int]) -> jax.Array:
+    """The polynomial of coefficients (m, m) on all pixels (ny, nx)."""
+    rows, columns = (
+        jnp.asarray(np.vander((2 * np.arange(n) + 1) / n - 1, len(coefficients), True), coefficients.dtype)
+        for n in shape
+    )
+    return product(rows, coefficients, columns)
 
 
 def _spectrum(source: Place, kind: Kind | None, table, image: Image) -> jax.Array:
@@ -76,6 +88,8 @@ def _form(source: Place, kind: Kind, table, kx, ky) -> tuple[jax.Array, jax.Arra
     if kind.is_radial:
         metric = jnp.matmul(source.axes.T, source.axes, precision="highest")
         return kind.radial_transform(_squared_frequency(metric, kx, ky), source.shape, table), None  # type: ignore[attr-defined]
+    if isinstance(kind, PatchForm):
+        return kind.modes_transform(source.axes, kx, ky, source.shape)
     k1, k2 = (axis[0] * kx[:, None, :] + axis[1] * ky[:, :, None] for axis in source.axes)
     return kind.plane_transform(k1, k2, source.shape, table)
 

@@ -27,6 +27,7 @@ UNITS = {
     "deg": "deg",
     "nJy": "nJy",
     "nJy / arcsec2": r"nJy\,arcsec$^{-2}$",
+    "nJy / (arcmin arcsec2)": r"nJy\,arcsec$^{-2}$\,arcmin$^{-1}$",
     "mag": "mag",
 }
 _ESCAPES = {
@@ -63,7 +64,7 @@ def to_latex(found: Sequence[Quantity], probability: float = ONE_SIGMA, sky: boo
         if len(sources) > 1:
             body += [r"\hline", rf"\multicolumn{{4}}{{c}}{{{escape(source)}}} \\", r"\hline"]
         body += _source_rows(found, source, probability)
-    others = [q for q in found if not q.source and (sky or q.parameter != "sky")]
+    others = [q for q in found if not q.source and (sky or not q.is_sky)]
     body += [r"\hline"] * bool(others and sources) + [_row(q, estimate(q, None, probability)) for q in others]
     head = [
         r"\begin{table}",

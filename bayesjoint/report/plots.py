@@ -52,7 +52,7 @@ def select(
         def shown(q: Quantity) -> bool:
             if q.parameter in ("mag", "flux") and q.source:
                 return ((q.source, q.band, q.image) in faint) == (q.parameter == "flux")
-            return q.parameter in STRUCTURE or (not q.source and (sky or q.parameter != "sky"))
+            return q.parameter in STRUCTURE or (not q.source and (sky or not q.is_sky))
 
         chosen = _by_band([q for q in found if shown(q)], list(dict.fromkeys(q.band for q in found)))
     chosen = [q for q in chosen if q.varies and np.isfinite(q.draws).all()]

@@ -24,7 +24,9 @@ UNITS = {
     "flux": "nJy",
     "mag": "mag(AB)",
     "sky": "nJy / arcsec2",
+    "sky_gradient": "nJy / (arcmin arcsec2)",
 }
+SKIES = ("sky", "sky_gradient")
 AUXILIARY = ("ellipticity", "Re_circular", "centre", "total")  # other forms of what is reported
 
 
@@ -60,6 +62,11 @@ class Quantity:
     def site(self) -> str:
         """The program's name of it, but for an index."""
         return f"{self.source}_{self.parameter}" if self.source else self.parameter
+
+    @property
+    def is_sky(self) -> bool:
+        """Whether it belongs to a sky background."""
+        return not self.source and self.parameter.partition("[")[0] in SKIES
 
     @property
     def varies(self) -> bool:
@@ -110,7 +117,7 @@ def quantities(values: Mapping[str, np.ndarray], layout: Layout) -> list[Quantit
     def rank(q: Quantity) -> tuple[int, int]:
         if q.source in sources and q.source:
             return sources.index(q.source), order[q.parameter]
-        return len(sources) + (q.parameter != "sky"), 0
+        return len(sources) + (not q.is_sky), 0
 
     return sorted(found, key=rank)
 
@@ -169,7 +176,7 @@ def _of_site(site: str, draws: np.ndarray, layout: Layout, sources: tuple[str, .
         number = "".join(f"[{i}]" for d, i in zip(dims, index, strict=True) if d not in ("band", "image"))
         name = {"source": source + number} if source else {"parameter": parameter + number}
         one = unwrap_axial(one) if parameter == "pa" else one
-        unit = UNITS.get(parameter, "") if source or parameter == "sky" else ""
+        unit = UNITS.get(parameter, "") if source or parameter in SKIES else ""
         yield replace(Quantity(parameter, one, source, unit=unit), **where, **name)
 
 

@@ -40,7 +40,25 @@ def weighted(images):
         bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.FlatSky(bj.sample_sky(images)))
 
 
-PROGRAMS = {"ready": bj.joint_model(), "looped": looped, "weighted": weighted}
+def sloped(images):
+    """A plane as sky in each image."""
+    structure = bj.sample_structure("galaxy", images)
+    Ie = bj.sample_brightness("galaxy", images, structure)
+    bj.observe(images, bj.Sersic(**structure, Ie=Ie), bj.PlaneSky(*bj.sample_sky(images, order=1)))
+
+
+def patched(images):
+    """Free light on six nodes beside the galaxy, in one band; its transform is complex, and its flux may be zero."""
+    structure = bj.sample_structure("galaxy", images)
+    Ie = bj.sample_brightness("galaxy", images, structure)
+    values = numpyro.sample("values", dist.Normal(jnp.zeros((2, 3)), 5.0).to_event(2))
+    patch = bj.Patch((2.0, -1.0), 30.0, 1.2, values, name="debris")
+    bj.observe(images[0], bj.Sersic(**structure, Ie=Ie[0]), bj.FlatSky(0.5))
+    bj.observe(images[1], bj.Sersic(**structure, Ie=Ie[1]), patch, bj.FlatSky(0.5))
+
+
+PROGRAMS = {"ready": bj.joint_model(), "looped": looped, "weighted": weighted, "sloped": sloped}
+PROGRAMS["patched"] = patched
 
 
 @pytest.fixture(scope="module", params=PROGRAMS)

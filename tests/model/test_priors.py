@@ -182,6 +182,21 @@ def test_brightness_of_a_structure_is_that_of_its_flux(mixed):
     assert not np.allclose(small["galaxy_Ie"]["value"], large["galaxy_Ie"]["value"])
 
 
+def test_sky_that_slopes(mixed):
+    """Its gradient is free to change the sky by a pixel's noise from middle to edge, whatever the image."""
+    trace = trace_of(bj.sample_sky, mixed, order=1)
+    assert latents(trace) == {"sky", "sky_gradient"} and trace["sky_gradient"]["value"].shape == (3, 2)
+    width = np.asarray(trace["sky"]["fn"].variance) ** 0.5
+    for i, image in enumerate(mixed):
+        edge = 0.5 * np.sqrt(np.prod(image.shape)) * image.pixel_scale / 60
+        sd = np.asarray(trace["sky_gradient"]["fn"].variance)[i] ** 0.5
+        assert sd * edge == pytest.approx(width[i])
+    level, gradient = values_of(bj.sample_sky, mixed, dist.Normal(5.0, 1e-6), order=1)
+    assert np.allclose(level, 5.0, atol=1e-4) and gradient.shape == (3, 2)
+    with pytest.raises(ValueError, match="order must be 0"):
+        values_of(bj.sample_sky, mixed, order=2)
+
+
 def test_given_priors_of_brightness_and_sky(mixed):
     def program():
         bj.sample_brightness("a", mixed, prior=dist.Uniform(0.0, 5.0))

@@ -11,7 +11,9 @@ import pytest
 from astropy.table import QTable
 
 from bayesjoint.report import tables
+from bayesjoint.report.plots import select
 from bayesjoint.report.posterior import Posterior
+from bayesjoint.report.quantities import Layout, quantities
 
 COLUMNS = "parameter source band unit median mean sd lower upper interval ess_bulk ess_tail r_hat".split()
 
@@ -154,3 +156,16 @@ def test_axis_over_images_is_recognised_without_a_name(mock):
     flux_rows = table[table["parameter"] == "flux"]
     assert list(flux_rows["image"]) == ["r1", "r2", ""] and list(flux_rows["band"]) == ["r", "r", "NUV"]
     assert "galaxy_total" not in list(table["parameter"])
+
+
+def test_gradients_of_skies_are_skies():
+    """With a unit, after the levels, and as they left out of figures and papers' tables unless asked for."""
+    draws = np.random.default_rng(0).normal(size=(2, 50, 2, 2))
+    layout = Layout(
+        {site: ("image",) for site in ("sky", "sky_gradient")}, ("g", "r"), ("g", "r"), ("g", "r")
+    )
+    found = quantities({"ratio": draws[..., 0, 0], "sky": draws[..., 0], "sky_gradient": draws}, layout)
+    labels = ["sky g", "sky r", *(f"sky_gradient[{i}] {band}" for band in "gr" for i in (0, 1)), "ratio"]
+    assert [q.label for q in found] == labels and [q.is_sky for q in found] == [True] * 6 + [False]
+    assert u.Unit(found[2].unit) == u.nJy / u.arcsec**2 / u.arcmin
+    assert [q.label for q in select(found)] == ["ratio"] and len(select(found, sky=True)) == 7
