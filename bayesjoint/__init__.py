@@ -14,6 +14,7 @@ from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf import PSF
+from bayesjoint.data.psf_basis import EigenPSF, ScalablePSF, VaryingPSF
 from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.light.core_sersic import CoreSersic
@@ -29,6 +30,8 @@ from bayesjoint.light.multi_gaussian import MultiGaussian
 from bayesjoint.light.nuker import Nuker
 from bayesjoint.light.patch import Patch
 from bayesjoint.light.point import PointSource
+from bayesjoint.light.psf_state import PSFCoefficients, Seeing
+from bayesjoint.light.registration import Registration
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky, PlaneSky, PolynomialSky
 from bayesjoint.light.spergel import Spergel
@@ -37,6 +40,7 @@ from bayesjoint.light.superellipse import Superellipse
 from bayesjoint.light.truncated import Truncated
 from bayesjoint.light.warp import Warp
 from bayesjoint.model.bulge_disc import sample_bulge_disc
+from bayesjoint.model.corrections import sample_psf_coefficients, sample_registration, sample_seeing
 from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
@@ -49,6 +53,7 @@ __all__ = [
     "CoreSersic",
     "DeVaucouleurs",
     "EdgeOnDisc",
+    "EigenPSF",
     "Exponential",
     "Ferrer",
     "FlatSky",
@@ -62,17 +67,22 @@ __all__ = [
     "Moffat",
     "MultiGaussian",
     "Nuker",
+    "PSFCoefficients",
     "Patch",
     "PlaneSky",
     "PointSource",
     "PolynomialSky",
     "Posterior",
+    "Registration",
+    "ScalablePSF",
+    "Seeing",
     "Sersic",
     "Spergel",
     "Spline",
     "Superellipse",
     "TangentFrame",
     "Truncated",
+    "VaryingPSF",
     "Verdict",
     "Warp",
     "airy_psf",
@@ -90,6 +100,9 @@ __all__ = [
     "sample_brightness",
     "sample_bulge_disc",
     "sample_flux",
+    "sample_psf_coefficients",
+    "sample_registration",
+    "sample_seeing",
     "sample_sky",
     "sample_structure",
 ]

@@ -17,6 +17,7 @@ from scipy.fft import next_fast_len
 
 from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre
 from bayesjoint.data.noise import estimate_inverse_variance
+from bayesjoint.data.psf_basis import BasisPSF
 from bayesjoint.data.transfer import PointSpread, core_covariance, folded_transfer
 
 AB_ZEROPOINT_NJY = 31.4
@@ -35,7 +36,7 @@ _ARRAYS = (
     "time",
 )
 _SYSTEMS = ("", "ICRS", "FK5")
-_STATIC = ("name", "band", "shape", "fft_shape", "orders")
+_STATIC = ("name", "band", "shape", "fft_shape", "orders", "psf_weights")
 
 
 @jax.tree_util.register_pytree_node_class
@@ -150,7 +151,14 @@ class Image:
         self.pixel_area = np.asarray(1 / abs(np.linalg.det(self.jacobian)))
         self.fft_shape = _fft_shape(self.shape, self.psf.half_width(self.pixel_scale))
         self.transfer, self.orders = folded_transfer(self.psf, self.fft_shape, self.jacobian)
-        self.psf_covariance = core_covariance(self.transfer[0], self.fft_shape)
+        self.psf_weights, core = None, self.transfer
+        if isinstance(self.psf, BasisPSF):
+            middle = np.array(self.shape[::-1]) / 2 - 0.5
+            self.psf_weights, core = (
+                self.psf.weights,
+                np.tensordot(self.psf.nominal(middle), self.transfer, axes=1),
+            )
+        self.psf_covariance = core_covariance(core[0], self.fft_shape)
 
     @property
     def pixel_scale(self) -> float:

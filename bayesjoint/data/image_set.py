@@ -148,7 +148,13 @@ def _members(images: Sequence[Image]) -> tuple[tuple[int, ...], ...]:
     """Indices of the images that can be stacked: of one lattice, set of orders and kind of transfer."""
     groups: dict[tuple, list[int]] = {}
     for i, image in enumerate(images):
-        key = (image.fft_shape, image.orders, image.transfer.dtype, image.time is None)
+        key = (
+            image.fft_shape,
+            image.orders,
+            image.psf_weights,
+            image.transfer.dtype,
+            image.time is None,
+        )
         groups.setdefault(key, []).append(i)
     return tuple(tuple(members) for members in groups.values())
 
@@ -176,7 +182,7 @@ def _stack(images: list[Image], name: str) -> Image:
     template = images[0]
     stacked = [np.stack(same) for same in zip(*map(leaves, images), strict=True)]
     arrays = jax.tree.unflatten(jax.tree.structure(template.tree_flatten()[0]), stacked)
-    static = (name, "", (ny, nx), template.fft_shape, template.orders)
+    static = (name, "", (ny, nx), template.fft_shape, template.orders, template.psf_weights)
     return Image.tree_unflatten(static, arrays)
 
 
@@ -186,5 +192,5 @@ def _unstack(stack: Image, row: int, label: tuple[str, str, tuple[int, int]]) ->
     arrays = jax.tree.map(lambda a: jnp.asarray(a)[row], stack.tree_flatten()[0])
     data, invvar = jax.tree.map(lambda a: a[:ny, :nx], arrays[:2])
     return Image.tree_unflatten(
-        (name, band, (ny, nx), stack.fft_shape, stack.orders), (data, invvar, *arrays[2:])
+        (name, band, (ny, nx), stack.fft_shape, stack.orders, stack.psf_weights), (data, invvar, *arrays[2:])
     )

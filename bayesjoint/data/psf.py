@@ -155,6 +155,12 @@ class PSF(PointSpread):
         otf = np.where((np.abs(kx) <= nyquist) & (np.abs(ky) <= nyquist), otf, 0)
         return otf if self.includes_pixel else otf * pixel_response(kx, ky)
 
+    def _with_stamp(self, stamp: np.ndarray) -> PSF:
+        """Another stamp, of any sum, on the same samples."""
+        new = object.__new__(PSF)
+        new.__dict__.update(self.__dict__, stamp=stamp)
+        return new
+
     @property
     def max_order(self) -> int:
         """The highest folded order within the stamp's own Nyquist frequency; none at the image's sampling."""

@@ -69,7 +69,7 @@ def folded_transfer(
     Returns
     -------
     transfer : array (orders, ny, nx // 2 + 1)
-        Real for analytic PSFs, else complex.
+        Real for analytic PSFs, else complex; (terms, orders, ...) for a PSF that is a sum of terms.
     orders : tuple of (jx, jy)
         The order of each; (0, 0) first.
 
@@ -96,7 +96,7 @@ def folded_transfer(
         _check_coarse([psf.transfer(kx + 2 * np.pi * j, ky + 2 * np.pi * i, jacobian) for j, i in beyond])
     orders = next(orders for orders in FOLDED_ORDERS if needed <= set(orders))
     zero = np.zeros_like(found[0, 0])
-    return np.stack([found.get(order, zero) for order in orders]), orders
+    return np.stack([found.get(order, zero) for order in orders], axis=-3), orders
 
 
 def _known(psf: PointSpread, ring, found) -> list[tuple[int, int]]:

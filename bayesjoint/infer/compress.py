@@ -31,7 +31,10 @@ from bayesjoint.infer.space import (
     prior_and_light,
     run_program,
 )
+from bayesjoint.light.registration import Registration
+from bayesjoint.light.sky import Sky
 from bayesjoint.render.images import Light
+from bayesjoint.render.place import frames_of, is_source, psf_latents
 
 RANK = 64
 _RADII, _ANGLES = 10, 10
@@ -95,19 +98,42 @@ def light_features(light: Light, waves, parameters=None) -> jax.Array:
     array (images, F)
     """
 
-    def of_image(parameters, waves):
-        real, imaginary, others = jnp.zeros_like(waves[0]), jnp.zeros_like(waves[0]), []
-        for component in light.components(parameters):
-            if not hasattr(component, "transform"):
-                others += [jnp.ravel(leaf) for leaf in jax.tree.leaves(component)]
-                continue
-            drawn = component.drawn_flux * component.transform(*waves)
-            phase = waves[0] * component.centre[0] + waves[1] * component.centre[1]
-            cosine, sine, even, odd = jnp.cos(phase), jnp.sin(phase), jnp.real(drawn), jnp.imag(drawn)
-            real, imaginary = real + even * cosine + odd * sine, imaginary + odd * cosine - even * sine
-        return jnp.concatenate([real, imaginary, *others])
+    parameters = light.parameters() if parameters is None else parameters
+    frames, found = frames_of(light.stacks), []
+    for stack, rows in zip(light.stacks, light.rows(), strict=True):
 
-    return jax.vmap(of_image)(light.parameters() if parameters is None else parameters, waves)
+        def of_image(parameters, waves, frame, weights=stack.psf_weights):
+            return _image_features(light.components(parameters), waves, frame, weights)
+
+        found.append(
+            jax.vmap(of_image)(*jax.tree.map(lambda a, rows=rows: a[rows], (parameters, waves, frames)))
+        )
+    longest = max(each.shape[1] for each in found)
+    return jnp.concatenate([jnp.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in found])
+
+
+def _image_features(components: tuple, waves, frame, psf_weights) -> jax.Array:
+    """The features (F,) of one image; where its PSF is a sum of terms, those of each term."""
+    corrections = [c for c in components if isinstance(c, Registration)]
+    terms, others = jnp.zeros((2, 1, waves.shape[1]), waves.dtype), []
+    for component in components:
+        if isinstance(component, Sky):
+            others += [jnp.ravel(leaf) for leaf in jax.tree.leaves(component)]
+        if not is_source(component):
+            continue
+        centre, turned, flux = component.centre, waves, component.drawn_flux
+        for correction in corrections:
+            centre, flux = correction.move(centre, frame.centre), flux * correction.flux_scale
+            turned = jnp.matmul(correction.turn().T, turned, precision="highest")
+        drawn = flux * component.transform(*turned)
+        phase = waves[0] * centre[0] + waves[1] * centre[1]
+        cosine, sine, even, odd = jnp.cos(phase), jnp.sin(phase), jnp.real(drawn), jnp.imag(drawn)
+        pair = jnp.stack([even * cosine + odd * sine, odd * cosine - even * sine])[:, None]
+        if psf_weights is not None:
+            position, _ = frame.pixel_map.linearise(centre)
+            pair = pair * psf_weights(position, psf_latents(components))[None, :, None]
+        terms = terms + pair
+    return jnp.concatenate([terms.ravel(), *others])
 
 
 class Fitted(NamedTuple):

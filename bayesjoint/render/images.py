@@ -13,10 +13,11 @@ import numpy as np
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.data.psf_basis import EigenWeights, ScaleWeights
 from bayesjoint.light.profile import Kind, Profile
+from bayesjoint.light.psf_state import PSFCoefficients, Seeing
 from bayesjoint.light.pytree import event_axes, owner_of
-from bayesjoint.light.sky import Sky
-from bayesjoint.render.place import frames_of, place
+from bayesjoint.render.place import frames_of, is_source, place
 from bayesjoint.render.spectral import draw
 
 _PAIRS = ("centre", "gradient")
@@ -107,7 +108,7 @@ class Light:
     def kinds(self) -> tuple[Kind | None, ...]:
         """The form of every source; None of a point."""
         components = jax.tree.unflatten(self.treedef, self.leaves)
-        return tuple(getattr(c, "kind", None) for c in components if not isinstance(c, Sky))
+        return tuple(getattr(c, "kind", None) for c in components if is_source(c))
 
     def tables(self) -> tuple[tuple, tuple]:
         """The tables of every source: those of all images (None where shared), and the shared ones."""
@@ -115,7 +116,7 @@ class Light:
         components, axes = (jax.tree.unflatten(self.treedef, each) for each in (self.leaves, self.axes))
         own, shared = [], []
         for component, axis in zip(components, axes, strict=True):
-            if isinstance(component, Sky):
+            if not is_source(component):
                 continue
             tables = None, None
             if isinstance(component, Profile):
@@ -176,6 +177,7 @@ _render_compiled = jax.jit(render_light)
 
 def light_on_image(image: Image, *components: Any) -> Light:
     """Components with scalar parameters on a single image, as a stack of one."""
+    _check_psf_latents((image,), components)
     stack = jax.tree.map(lambda a: jnp.asarray(a)[None], image)
     return Light((stack,), *_spread(components, (0,), 1, (0,), per_image=False))
 
@@ -185,8 +187,26 @@ def light_on_stacks(images: ImageSet, *components: Any) -> Light:
 
     A parameter with a leading axis of the number of bands is taken per band; of the number of images, per image.
     """
+    _check_psf_latents(images.stacks, components)
     members = [i for stack in images.members for i in stack]
     return Light(images.stacks, *_spread(components, images.band_index, len(images.bands), members))
+
+
+def _check_psf_latents(images, components) -> None:
+    """Raise ValueError for a latent of the PSF that no image has."""
+    weights = [image.psf_weights for image in images]
+    for component in components:
+        if isinstance(component, Seeing) and not any(isinstance(w, ScaleWeights) for w in weights):
+            raise ValueError(
+                "Seeing was given, but no image's PSF is a ScalablePSF: give psf=bj.ScalablePSF(...)"
+            )
+        if isinstance(component, PSFCoefficients):
+            counts = {w.count for w in weights if isinstance(w, EigenWeights)}
+            if counts != {jnp.shape(component.values)[-1]}:
+                raise ValueError(
+                    f"PSFCoefficients has {jnp.shape(component.values)[-1]} values; the images' PSFs have "
+                    f"{' and '.join(map(str, sorted(counts))) or 'no'} eigen-PSFs (bj.EigenPSF)"
+                )
 
 
 def _spread(components, band_index, n_bands, members, per_image=True):

@@ -14,8 +14,11 @@ import jax.numpy as jnp
 
 from bayesjoint.data.frame import PixelMap
 from bayesjoint.data.image import Image
+from bayesjoint.data.psf_basis import PSFLatents
 from bayesjoint.light.patch import Patch
 from bayesjoint.light.profile import Profile
+from bayesjoint.light.psf_state import PSFCoefficients, Seeing
+from bayesjoint.light.registration import Registration
 from bayesjoint.light.sky import Sky
 from bayesjoint.render.lattice import Grid, smooth_part
 
@@ -78,11 +81,14 @@ class Scene(NamedTuple):
     sources : tuple of Place
     surface : array (m, m) or None
         What else there is of the sky: coefficients of v^i u^j, with u and v from -1 to 1 over the stack's x and y.
+    psf : PSFLatents
+        What the program has of the PSF.
     """
 
     level: Any
     sources: tuple[Place, ...]
     surface: Any = None
+    psf: PSFLatents = PSFLatents()
 
 
 def frames_of(stacks: Sequence[Image]) -> Frame:
@@ -105,33 +111,53 @@ def place(frame: Frame, components: tuple) -> tuple[Scene, tuple[Grid | None, ..
     The nodes follow the sources but are no function of the parameters as far as derivatives go.
     """
     skies = [c for c in components if isinstance(c, Sky)]
-    placed = [_place_source(c, frame) for c in components if not isinstance(c, Sky)]
+    corrections = [c for c in components if isinstance(c, Registration)]
+    placed = [_place_source(c, frame, corrections) for c in components if is_source(c)]
     level = frame.pixel_area * sum((sky.level for sky in skies), jnp.zeros_like(frame.pixel_area))
     sources, grids = tuple(source for source, _ in placed), tuple(grid for _, grid in placed)
-    return Scene(level, sources, _surface(skies, frame)), grids
+    return Scene(level, sources, _surface(skies, frame), psf_latents(components)), grids
 
 
-def _place_source(source: Any, frame: Frame) -> tuple[Place, Grid | None]:
+def is_source(component: Any) -> bool:
+    """Whether a component is light under the PSF."""
+    return not isinstance(component, Sky | Registration | Seeing | PSFCoefficients)
+
+
+def psf_latents(components: tuple) -> PSFLatents:
+    """What the components say of the PSF."""
+    seeing = next((c.factor for c in components if isinstance(c, Seeing)), None)
+    return PSFLatents(seeing, next((c.values for c in components if isinstance(c, PSFCoefficients)), None))
+
+
+def _place_source(
+    source: Any, frame: Frame, corrections: Sequence[Registration]
+) -> tuple[Place, Grid | None]:
     """A source on one image, and the nodes of its smooth part where it has one."""
-    position, jacobian = frame.pixel_map.linearise(source.centre)
+    centre, turn, flux_scale = source.centre, None, 1.0
+    for correction in corrections:
+        centre, flux_scale = correction.move(centre, frame.centre), flux_scale * correction.flux_scale
+        turn = correction.turn() if turn is None else jnp.matmul(correction.turn(), turn, precision="highest")
+    position, jacobian = frame.pixel_map.linearise(centre)
+    if turn is not None:
+        jacobian = jnp.matmul(jacobian, turn, precision="highest")
     inside = _is_inside(position, frame)
-    drawn = Place(jnp.where(inside, source.drawn_flux, 0.0), position)
+    drawn = Place(jnp.where(inside, flux_scale * source.drawn_flux, 0.0), position)
     if not isinstance(source, Profile):
         return drawn, None
     axes = jnp.matmul(source.axes, jacobian.T, precision="highest")
     drawn = drawn._replace(axes=axes, shape=source.shape_values)
     if isinstance(source, Patch):
-        return _place_patch(source, drawn, frame), None
+        return _place_patch(source, drawn, frame, flux_scale), None
     brightness, grid = smooth_part(source, frame, position, axes, inside)
     determinant = jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]
-    return drawn._replace(smooth=brightness / jnp.abs(determinant)), grid
+    return drawn._replace(smooth=flux_scale * brightness / jnp.abs(determinant)), grid
 
 
-def _place_patch(patch: Patch, drawn: Place, frame: Frame) -> Place:
+def _place_patch(patch: Patch, drawn: Place, frame: Frame, flux_scale) -> Place:
     """Without the nodes that would come back on the image's other side: each is drawn where a point would be."""
     nodes = jnp.matmul(jnp.asarray(patch.kind.nodes, drawn.axes.dtype), drawn.axes, precision="highest")
     inside = _is_inside(nodes + drawn.position[None], frame)
-    return drawn._replace(flux=patch.drawn_flux, shape=jnp.where(inside, drawn.shape, 0.0))
+    return drawn._replace(flux=flux_scale * patch.drawn_flux, shape=jnp.where(inside, drawn.shape, 0.0))
 
 
 def _surface(skies: Sequence[Sky], frame: Frame) -> jax.Array | None:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image import Image
+from bayesjoint.data.psf_basis import PSFLatents
 from bayesjoint.light.patch import PatchForm
 from bayesjoint.light.profile import Kind
 from bayesjoint.render.lattice import Grid, product, spread
@@ -43,7 +44,7 @@ def draw(
     ny, nx = image.shape
     level, pixels, spectrum = scene.level, None, None
     for source, grid, kind, table in zip(scene.sources, grids, kinds, tables, strict=True):
-        term = _spectrum(source, kind, table, image)
+        term = _spectrum(source, kind, table, image, _transfer(image, source, scene.psf))
         spectrum = term if spectrum is None else spectrum + term
         if grid is not None:
             smooth = spread(source.smooth + level, grid, image.shape)
@@ -66,20 +67,28 @@ def _spread_surface(coefficients, shape: tuple[int, int]) -> jax.Array:
     return product(rows, coefficients, columns)
 
 
-def _spectrum(source: Place, kind: Kind | None, table, image: Image) -> jax.Array:
+def _transfer(image: Image, source: Place, latents: PSFLatents) -> jax.Array:
+    """Transfer function (orders, ny, nx // 2 + 1) of the PSF at a source."""
+    if image.psf_weights is None:
+        return jnp.asarray(image.transfer)
+    weights = image.psf_weights(source.position, latents).astype(image.transfer.dtype)
+    return jnp.tensordot(weights, image.transfer, 1, precision="highest")
+
+
+def _spectrum(source: Place, kind: Kind | None, table, image: Image, transfer: jax.Array) -> jax.Array:
     """Half-plane spectrum (ny, nx // 2 + 1) of a source, folded orders summed."""
     kx, ky = _frequencies(image)
-    is_real = not jnp.iscomplexobj(image.transfer)
-    amplitude = jnp.asarray(image.transfer) if is_real else jnp.ones(image.transfer.shape, kx.dtype)
+    is_real = not jnp.iscomplexobj(transfer)
+    amplitude = transfer if is_real else jnp.ones(transfer.shape, kx.dtype)
     cosine, sine = _turns(source, kx, ky, lone=len(image.orders) == 1)
     if kind is not None:
         real, imaginary = _form(source, kind, table, kx, ky)
         amplitude = amplitude * real if is_real else real
         if imaginary is not None:
             both = jax.lax.complex(real, imaginary) * jax.lax.complex(cosine, sine)
-            amplitude, cosine, sine = jnp.asarray(image.transfer) if is_real else 1.0, both.real, both.imag
+            amplitude, cosine, sine = transfer if is_real else 1.0, both.real, both.imag
     orders = jax.lax.complex(amplitude * cosine, amplitude * sine)
-    orders = orders if is_real else image.transfer * orders
+    orders = orders if is_real else transfer * orders
     return orders[0] if len(image.orders) == 1 else jnp.sum(orders, axis=0)
 
 

@@ -57,14 +57,41 @@ def patched(images):
     bj.observe(images[1], bj.Sersic(**structure, Ie=Ie[1]), patch, bj.FlatSky(0.5))
 
 
+def corrected(images):
+    """The width of each image's PSF, and where the second image is, how turned and how bright."""
+    structure = bj.sample_structure("galaxy", images)
+    galaxy = bj.Sersic(**structure, Ie=bj.sample_brightness("galaxy", images, structure))
+    registration = bj.sample_registration(images, offset=0.1, rotation=2.0, flux_scale=0.02)
+    bj.observe(images, galaxy, bj.FlatSky(bj.sample_sky(images)), registration, bj.sample_seeing(images))
+
+
+def with_scalable_psfs(images):
+    """The same images, their PSFs' widths to be sampled."""
+    return bj.ImageSet(
+        [
+            bj.Image(
+                image.data,
+                wcs=image.wcs,
+                zeropoint=31.4,
+                psf=bj.ScalablePSF(image.psf),
+                invvar=image.invvar,
+                band=image.band,
+            )
+            for image in images
+        ]
+    )
+
+
 PROGRAMS = {"ready": bj.joint_model(), "looped": looped, "weighted": weighted, "sloped": sloped}
-PROGRAMS["patched"] = patched
+PROGRAMS |= {"patched": patched, "corrected": corrected}
 
 
 @pytest.fixture(scope="module", params=PROGRAMS)
 def compressed(request, images):
     """Program, layout, arguments, the fit, the compressed likelihood, and fresh draws of the fit's Gaussian."""
     program = PROGRAMS[request.param]
+    if program is corrected:
+        images = with_scalable_psfs(images)
     fit = bj.fit_map(program, images)
     args = jax.device_put((images,))
     fitted = compress.at_fit(program, fit.layout, fit.unconstrained, args)

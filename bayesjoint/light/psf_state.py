@@ -1,0 +1,64 @@
+"""What a program samples of the images' PSFs, given to `observe` or `render` among the components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+
+from bayesjoint.light.checks import check_plain, check_range
+from bayesjoint.light.pytree import parameters_are
+
+
+@parameters_are("factor", static=())
+@dataclass(frozen=True, eq=False)
+class Seeing:
+    """Factor on the FWHM of the images' PSFs, where these are a `ScalablePSF`.
+
+    Parameters
+    ----------
+    factor : float
+        May carry a leading axis over the images (or bands) of the set it is rendered on.
+
+    Examples
+    --------
+    >>> Seeing(1.05)
+    Seeing(factor=1.05)
+    """
+
+    factor: Any
+
+    amplitude: ClassVar[str] = ""
+
+    def __post_init__(self):
+        check_plain("Seeing", "factor", self.factor, "")
+        check_range("Seeing", "factor", self.factor, 0, jnp.inf, open_below=True)
+
+
+@parameters_are("values", static=())
+@dataclass(frozen=True, eq=False)
+class PSFCoefficients:
+    """Coefficients of the eigen-PSFs of images whose PSF is an `EigenPSF`.
+
+    Parameters
+    ----------
+    values : array (K,)
+        May carry a leading axis over the images (or bands) of the set it is rendered on.
+
+    Examples
+    --------
+    >>> PSFCoefficients([0.1, -0.3]).values.shape
+    (2,)
+    """
+
+    values: Any
+
+    amplitude: ClassVar[str] = ""
+    events: ClassVar[Mapping[str, int]] = {"values": 1}
+
+    def __post_init__(self):
+        check_plain("PSFCoefficients", "values", self.values, "")
+        if isinstance(self.values, tuple | list):
+            object.__setattr__(self, "values", jnp.asarray(self.values, float))
