@@ -5,8 +5,8 @@
     PYTHON peers_render.py PEER render CASES.npz PIXELS.npz
     PYTHON peers_render.py PEER speed SCENE.npz SPEED.json
 
-Cases are arrays x, y, q, angle (radians, from +x to +y), n, Re, Ie, flux (pixels), size and the name of the stamp of its PSF,
-`effective`, `optical` or `fine` (optical, three samples a pixel), which the file has too.
+Cases are arrays x, y, q, angle (radians, from +x to +y), n, Re, Ie, flux (pixels), size and the name of the stamp of its
+PSF, `effective`, `optical` or `fine` (optical, three samples a pixel), which the file has too.
 """
 
 import importlib.metadata
@@ -35,7 +35,9 @@ def main() -> None:
         pixels = {str(i): backend.render(case, stamps[i], str(data["stamp"][i])) for i, case in each(data)}
         np.savez(out, version=importlib.metadata.version(peer), **pixels)
         return
-    report = loaded | backend.speed(next(each(data))[1], data["stamp_pixels"], data["data"], float(data["weight"]))
+    report = loaded | backend.speed(
+        next(each(data))[1], data["stamp_pixels"], data["data"], float(data["weight"])
+    )
     with open(out, "w") as file:
         json.dump(report | {"peak_mb": peak_mb(), "version": importlib.metadata.version(peer)}, file)
 
@@ -48,8 +50,15 @@ def each(data):
 
 
 def peak_mb() -> float:
-    """The largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The largest resident memory of this process so far.
+
+    Linux counts in `getrusage` what the parent held when it started this process; in its status file it does not.
+    """
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def in_turn(*calls, rounds: int = 15) -> list:
@@ -126,20 +135,9 @@ class AstroPhot:
             leaf.grad = None
             group.gaussian_log_likelihood(leaf).backward()
 
-        with self.torch.no_grad():
-            forward = timed_under(self.torch.no_grad, lambda: group(params=values))
+        forward = self.torch.no_grad()(lambda: group(params=values))
         report = timed(forward, gradient, lambda: group.jacobian(params=values))
         return report | {"parameters": len(values), "precision": str(values.dtype).split(".")[-1]}
-
-
-def timed_under(context, function):
-    """The function, run within a context."""
-
-    def run():
-        with context():
-            return function()
-
-    return run
 
 
 class Pysersic:
@@ -191,7 +189,11 @@ class Pysersic:
         def chi2(p, data):
             return jnp.sum((model(p) - data) ** 2 * weight)
 
-        forward, gradient, jacobian = jax.jit(model), jax.jit(jax.value_and_grad(chi2)), jax.jit(jax.jacfwd(model))
+        forward, gradient, jacobian = (
+            jax.jit(model),
+            jax.jit(jax.value_and_grad(chi2)),
+            jax.jit(jax.jacfwd(model)),
+        )
         report = timed(
             lambda: jax.block_until_ready(forward(values)),
             lambda: jax.block_until_ready(gradient(values, data)),

@@ -12,7 +12,8 @@ from pathlib import Path
 import galsim
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from helpers import peer, truth
 from helpers.scenes import make_image, truth_arguments
 from rendering_grid import INDICES, RADII, blank, error_of, rendered, true_image, true_images
@@ -21,7 +22,7 @@ from rendering_speed import BRIGHTNESS, SCENE
 import bayesjoint as bj
 
 RATIO, WIDTHS, SIZE = 0.6, (2.0, 4.3), 101
-CHILD = Path(__file__).with_name("peers_render.py")
+CHILD = Path(__file__).absolute().with_name("peers_render.py")
 KINDS = {"AstroPhot": ("effective", "optical", "fine"), "pysersic": ("effective", "optical")}
 ACCEPTED = {"GalSim": (0.3, 6.2), "AstroPhot": (0.36, 8.0), "pysersic": (0.65, 8.0)}
 FFT_SIZE = 8192
@@ -86,7 +87,8 @@ def child_errors(python: str, name: str, found) -> tuple[dict, str]:
     with tempfile.TemporaryDirectory() as folder:
         cases, out = Path(folder) / "cases.npz", Path(folder) / "pixels.npz"
         np.savez(cases, **case_arrays([(found[i][1], found[i][2], kind) for kind, i in pairs]))
-        subprocess.run([python, str(CHILD), name.lower(), "render", str(cases), str(out)], check=True)
+        command = [python, str(CHILD), name.lower(), "render", str(cases), str(out)]
+        subprocess.run(command, check=True, cwd=folder)  # AstroPhot writes its log there
         errors = {kind: [None] * len(found) for kind in KINDS[name]}
         with np.load(out) as pixels:
             for k, (kind, i) in enumerate(pairs):
@@ -96,7 +98,10 @@ def child_errors(python: str, name: str, found) -> tuple[dict, str]:
 
 def case_arrays(cases) -> dict:
     """What a peer needs to draw galaxies: parameters in pixels and stamps of the PSFs."""
-    arrays, stamps = {name: [] for name in ("x", "y", "q", "angle", "n", "Re", "Ie", "flux", "size", "stamp")}, {}
+    arrays, stamps = (
+        {name: [] for name in ("x", "y", "q", "angle", "n", "Re", "Ie", "flux", "size", "stamp")},
+        {},
+    )
     for image, galaxy, kind in cases:
         (x, y), axes, n, sigma = truth_arguments(image, galaxy)
         lengths = np.linalg.norm(axes, axis=1)

@@ -15,10 +15,21 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).absolute().parents[0]))
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
+sys.path.insert(0, str(Path(__file__).absolute().parents[2]))
 from peers_render import in_turn, peak_mb, timed
 
-SCENE = {"size": 500, "scale": 0.262, "fwhm": 1.12, "q": 0.62, "pa": 37.0, "n": 1.7, "Re": 12.5, "at": (0.83, -1.21)}
+SCENE = {
+    "size": 500,
+    "scale": 0.262,
+    "fwhm": 1.12,
+    "q": 0.62,
+    "pa": 37.0,
+    "n": 1.7,
+    "Re": 12.5,
+    "at": (0.83, -1.21),
+}
 SKY, NOISE, BRIGHTNESS, SMALL, MANY = 0.5, 1.0, 100.0, 3.0, 10
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
 PSFS = {"AstroPhot": "optical", "AstroPhot, PSF x3": "fine", "pysersic": "effective"}
@@ -27,14 +38,14 @@ PSFS = {"AstroPhot": "optical", "AstroPhot, PSF x3": "fine", "pysersic": "effect
 def speed_rows(pythons: dict[str, str], rounds: int = 3) -> dict:
     """Everything measured, by code; the least over `rounds` of all codes in turn."""
     found: dict = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:  # AstroPhot writes its log there
         jobs = write_jobs(pythons, Path(folder))
         cores = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {max(cores)})
         try:
             for _ in range(rounds):
                 for name, command in jobs.items():
-                    subprocess.run(command, check=True, env=os.environ | ONE_THREAD)
+                    subprocess.run(command, check=True, cwd=folder, env=os.environ | ONE_THREAD)
                     report = json.loads(Path(command[-1]).read_text())
                     found[name] = least(found.get(name, report), report)
                     print(name, report, flush=True)
@@ -53,14 +64,13 @@ def write_jobs(pythons: dict[str, str], folder: Path) -> dict[str, list]:
     from rendering_peers import case_arrays
 
     image, galaxy, data = scene()
-    jobs = {"ours": [sys.executable, __file__]}
-    children = {
-        name: [pythons[name.split(",")[0]], str(Path(__file__).with_name("peers_render.py"))]
-        + [name.split(",")[0].lower(), "speed"]
-        for name in PSFS
-        if name.split(",")[0] in pythons
-    }
-    for i, (name, command) in enumerate((jobs | children).items()):
+    here = Path(__file__).absolute()
+    jobs = {"ours": [sys.executable, str(here)]}
+    for name in PSFS:
+        code = name.split(",")[0]
+        if code in pythons:
+            jobs[name] = [pythons[code], str(here.with_name("peers_render.py")), code.lower(), "speed"]
+    for i, (name, command) in enumerate(jobs.items()):
         arrays = case_arrays([(image, galaxy, PSFS.get(name, "effective"))])
         stamp = arrays[arrays["stamp"][0]]
         source = folder / f"{i}.npz"
@@ -126,15 +136,18 @@ def one_galaxy(image, values) -> dict:
     report = timed(*calls.values())
     fft, *again = in_turn(padded_fft(image), *calls.values())
     names = [f"{name}_ms" for name in calls]
-    report |= {name: min(report[name], ms) for name, ms in zip(names, again, strict=True)} | {"irfft2_ms": fft}
+    report |= {name: min(report[name], ms) for name, ms in zip(names, again, strict=True)} | {
+        "irfft2_ms": fft
+    }
     report |= {f"{name}_over_irfft2": ms / fft for name, ms in zip(calls, again, strict=True)}
     return report | {f"{name}_images": allocation(f, values, image) for name, f in compiled.items()}
 
 
 def many_sources(image) -> dict:
     """Ten small sources in one image over one of them: forward, value and gradient, allocation."""
-    import bayesjoint as bj
     import jax
+
+    import bayesjoint as bj
 
     rng = np.random.default_rng(2)
     each = np.array([0, 0, SCENE["q"], SCENE["pa"], SCENE["n"], SMALL * SCENE["scale"], BRIGHTNESS])
@@ -147,7 +160,12 @@ def many_sources(image) -> dict:
     forward, gradient = jax.jit(several), jax.jit(jax.value_and_grad(chi2(several)))
     calls = [caller(f, v, image) for f in (forward, gradient) for v in (values[:1], values)]
     one, ten, slope_one, slope_ten = in_turn(*calls)
-    report = {"one_small_ms": one, "ten_ms": ten, "one_small_gradient_ms": slope_one, "ten_gradient_ms": slope_ten}
+    report = {
+        "one_small_ms": one,
+        "ten_ms": ten,
+        "one_small_gradient_ms": slope_one,
+        "ten_gradient_ms": slope_ten,
+    }
     report |= {"ten_over_one": ten / one, "ten_over_one_gradient": slope_ten / slope_one}
     return report | {"ten_gradient_images": allocation(gradient, values, image)}
 

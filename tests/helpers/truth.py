@@ -72,7 +72,7 @@ def _panels(count, order=16):
     return at.ravel(), np.tile(0.5 * weights / count, count)
 
 
-def _cartesian(offsets, axes, n, sigma, box, count):
+def _cartesian(offsets, axes, n, sigma, box, count=3):
     at, weights = _panels(count)
     place = (2 * at - 1) * box
     weighted = 2 * box * weights * gaussian_pixel(place, sigma)

@@ -50,7 +50,9 @@ def sersic_cells(x, y, axes, n, sigmas, cell=CELL, tolerance=TOLERANCE) -> Cells
         Standard deviations of the PSFs, pixels.
     """
     margin, width = REACH * max(sigmas) + 0.5, cell * min(sigmas)
-    lows = [np.min(at) - margin + width * np.arange(np.ceil((np.ptp(at) + 2 * margin) / width)) for at in (x, y)]
+    lows = [
+        np.min(at) - margin + width * np.arange(np.ceil((np.ptp(at) + 2 * margin) / width)) for at in (x, y)
+    ]
     nodes = [(low[:, None] + width * _rule()[0]).ravel() for low in lows]
     return Cells(*nodes, cell_weights(*lows, width, axes, n, tolerance))
 
@@ -67,7 +69,9 @@ def cell_weights(left, bottom, width, axes, n, tolerance) -> np.ndarray:
         weighted = values * (size**2 * _rule()[1] * _rule()[1][:, None])
         scale = max(scale, weighted.sum(axis=(1, 2)).max())
         enough = tolerance * scale / size**2
-        done = _is_resolved(values, corner, size, to_unit, enough) | _is_empty(corner, size, to_unit, n, enough)
+        done = _is_resolved(values, corner, size, to_unit, enough) | _is_empty(
+            corner, size, to_unit, n, enough
+        )
         for part in np.array_split(np.flatnonzero(done), 1 + done.sum() // 4000):
             back = np.swapaxes(project[part, 1], 1, 2) @ weighted[part] @ project[part, 0]
             np.add.at(total, (row[part], column[part]), back)
