@@ -20,9 +20,9 @@ the package, and a second quadrature, in polar coordinates about the source, agr
 """
 
 PEERS = """The worst of FWHM 2.0 and 4.3, stamp 101, q 0.6; the first row is the demo's r band (500x500, FWHM 4.3, n 1.7,
-Re 47.7, q 0.62). A dash: the code's documents exclude the index, or it failed. GalSim with folding_threshold 1e-4 (1e-3
-where n Re > 100), kvalue_accuracy 1e-6 and maxk_threshold 1e-4. AstroPhot's `sersic galaxy model` with its default
-integration; pysersic's default `HybridRenderer`, in float32 as it comes. The PSF's stamp reaches to 6 standard
+Re 47.7, q 0.62). A dash: the code's documents exclude the index, it gave no number, or (GalSim, n Re > 250) its transform would
+take gigabytes. GalSim with folding_threshold 1e-4 (1e-3 where n Re > 100), kvalue_accuracy 1e-6 and maxk_threshold 1e-4.
+AstroPhot's `sersic galaxy model` with its default integration; pysersic's default `HybridRenderer`, in float32 as it comes. The PSF's stamp reaches to 6 standard
 deviations and is effective (pixel included), optical (samples of the Gaussian) or fine (optical, three samples a pixel):
 the column says which a code was given.
 """

@@ -25,7 +25,7 @@ RATIO, WIDTHS, SIZE = 0.6, (2.0, 4.3), 101
 CHILD = Path(__file__).absolute().with_name("peers_render.py")
 KINDS = {"AstroPhot": ("effective", "optical", "fine"), "pysersic": ("effective", "optical")}
 ACCEPTED = {"GalSim": (0.3, 6.2), "AstroPhot": (0.36, 8.0), "pysersic": (0.65, 8.0)}
-FFT_SIZE = 8192
+WIDE, TOO_WIDE = 100, 250  # n Re in pixels: GalSim's folding is relaxed; its transform would take gigabytes
 
 
 def scenes():
@@ -66,18 +66,12 @@ def accepts(name: str, galaxy: bj.Sersic) -> bool:
 
 def galsim_error(label, image, galaxy, pixels):
     """GalSim's error, with fine settings; None where it takes no such galaxy or asks for too large a transform."""
-    if not accepts("GalSim", galaxy):
+    width = float(galaxy.n) * float(galaxy.Re) / image.pixel_scale
+    if not accepts("GalSim", galaxy) or width > TOO_WIDE:
         return None
     warnings.filterwarnings("ignore", module="galsim")
-    # wide wings would ask for transforms of gigabytes
-    wide = float(galaxy.n) * float(galaxy.Re) / image.pixel_scale > 100
-    params = peer.FINE.withParams(maximum_fft_size=FFT_SIZE)
-    try:
-        params = params.withParams(folding_threshold=1e-3) if wide else params
-        return error_of(peer.sersic(galaxy, image, params), pixels)
-    except galsim.GalSimError as error:
-        print(label, type(error).__name__, flush=True)
-        return None
+    params = peer.FINE.withParams(folding_threshold=1e-3) if width > WIDE else peer.FINE
+    return error_of(peer.sersic(galaxy, image, params), pixels)
 
 
 def child_errors(python: str, name: str, found) -> tuple[dict, str]:
