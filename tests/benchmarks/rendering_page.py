@@ -14,24 +14,25 @@ pixels; float64; PA 37 degrees; the centre is off a pixel's by (0.31, -0.27).
 """
 
 TRUTH = """The truth is an integration in real space (`tests/helpers/truth_image.py`): the brightness, in square cells
-quartered until it is smooth in each, times the PSF integrated over the pixel. No Fourier transform or table is shared with
-the package, and a second quadrature, in polar coordinates about the source, agrees to 1e-12 of the peak
+quartered until it is smooth in each, times the PSF integrated over the pixel. No Fourier transform or table is shared
+with the package, and a second quadrature, in polar coordinates about the source, agrees to 1e-12 of the peak
 (`tests/render/test_truth.py`).
 """
 
-PEERS = """The worst of FWHM 2.0 and 4.3, stamp 101, q 0.6; the first row is the demo's r band (500x500, FWHM 4.3, n 1.7,
-Re 47.7, q 0.62). A dash: the code's documents exclude the index, it gave no number, or (GalSim, n Re > 250) its transform would
-take gigabytes. GalSim with folding_threshold 1e-4 (1e-3 where n Re > 100), kvalue_accuracy 1e-6 and maxk_threshold 1e-4.
-AstroPhot's `sersic galaxy model` with its default integration; pysersic's default `HybridRenderer`, in float32 as it comes. The PSF's stamp reaches to 6 standard
-deviations and is effective (pixel included), optical (samples of the Gaussian) or fine (optical, three samples a pixel):
-the column says which a code was given.
+PEERS = """The worst of FWHM 2.0 and 4.3, stamp 101, q 0.6; the first row is the demo's r band (500x500, FWHM 4.3, n
+1.7, Re 47.7, q 0.62). A dash: the code's documents exclude the index, it gave no number, or (GalSim, n Re > 250) its
+transform would take gigabytes. GalSim with folding_threshold 1e-4 (1e-3 where n Re > 100), kvalue_accuracy 1e-6 and
+maxk_threshold 1e-4. AstroPhot's `sersic galaxy model` with its default integration; pysersic's default
+`HybridRenderer`, in float32 as it comes. The PSF's stamp reaches to 6 standard deviations and is effective (pixel
+included), optical (samples of the Gaussian) or fine (optical, three samples a pixel): the column says which a code
+was given.
 """
 
-SPEED = """The demo's r band: 500x500, FWHM 4.3, n 1.7, Re 47.7, q 0.62, one galaxy and a flat sky, whose parameters are x,
-y, q, PA, n, Re, one brightness and the sky. Each code in a process of its own, all of them one after the other on one
-core, three times over: the least of three medians. The gradient is that of chi2, with its value. The first calls are those
-of forward, gradient and Jacobian together, compilation included, without a compilation cache. Peak memory is that of the
-whole process. PSF x3: three samples a pixel.
+SPEED = """The demo's r band: 500x500, FWHM 4.3, n 1.7, Re 47.7, q 0.62, one galaxy and a flat sky, whose parameters
+are x, y, q, PA, n, Re, one brightness and the sky. Each code in a process of its own, all of them one after the other
+on one core, three times over: the least of three medians. The gradient is that of chi2, with its value. The first
+calls are those of forward, gradient and Jacobian together, compilation included, without a compilation cache. Peak
+memory is that of the whole process. PSF x3: three samples a pixel.
 """
 
 
