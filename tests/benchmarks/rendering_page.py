@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from machine import markdown_table
 
-LONGEST_LIST = 120
-
 OPENING = """# Accuracy and speed of rendering
 
 Written by `tests/benchmarks/rendering.py`; each part has its own date. Sizes are in pixels, errors are the largest over
@@ -63,14 +61,18 @@ def accuracy_section(rows: dict, csv_name: str) -> tuple[str, str]:
     columns = ("n", "Re", "worst error", "at q, FWHM, stamp", "worst flux in the stamp", "at q, FWHM, stamp")
     worst = [(n, re, short(e), place(*a), short(f), place(*b)) for n, re, e, *a, f, b in split(rows["worst"])]
     lines += [markdown_table(columns, worst), f"### The {len(rows['listed'])} cases over 1e-6\n"]
-    if len(rows["listed"]) > LONGEST_LIST:
-        lines.append(f"The worst {LONGEST_LIST} of them; the rest are in the CSV file.\n")
-    listed = [
-        [*row[:5], short(row[5]), short(row[6]), f"{row[7]}, {row[8]}"]
-        for row in rows["listed"][:LONGEST_LIST]
-    ]
-    columns = ("n", "Re", "q", "FWHM", "stamp", "error", "flux error", "at x, y")
-    return "Ours against brute force", "\n".join([*lines, markdown_table(columns, listed)])
+    lines += ["Worst first; a dash where a seeing's error is under 1e-6.\n", listed_table(rows["listed"])]
+    return "Ours against brute force", "\n".join(lines)
+
+
+def listed_table(listed: list) -> str:
+    """Every listed case, those that differ in FWHM alone on one line."""
+    widths = sorted({row[3] for row in listed})
+    lines: dict[tuple, dict] = {}
+    for n, re, q, fwhm, stamp, error, *_ in listed:
+        lines.setdefault((n, re, q, stamp), {})[fwhm] = error
+    columns = ("n", "Re", "q", "stamp", *(f"FWHM {fwhm:g}" for fwhm in widths))
+    return markdown_table(columns, [(*key, *(short(e.get(w)) for w in widths)) for key, e in lines.items()])
 
 
 def split(worst: list):
