@@ -26,11 +26,12 @@ included), optical (samples of the Gaussian) or fine (optical, three samples a p
 was given.
 """
 
-SPEED = """The demo's r band: 500x500, FWHM 4.3, n 1.7, Re 47.7, q 0.62, one galaxy and a flat sky, whose parameters
-are x, y, q, PA, n, Re, one brightness and the sky. Each code in a process of its own, all of them one after the other
-on one core, three times over: the least of three medians. The gradient is that of chi2, with its value. The first
-calls are those of forward, gradient and Jacobian together, compilation included, without a compilation cache. Peak
-memory is that of the whole process. PSF x3: three samples a pixel.
+SPEED = """The demo's r band: 500x500, FWHM 4.3, n 1.7, Re 47.7, q 0.62, one galaxy and a flat sky, whose eight
+parameters are x, y, q, PA, n, Re, one brightness and the sky. Each code in a process of its own, all of them one
+after the other on one core, three times over: the least of three medians, of processor time, which is what an idle
+core takes. The gradient is that of chi2, with its value. The first calls are those of forward, gradient and Jacobian
+together, compilation included, without a compilation cache. Peak memory is that of the whole process. PSF x3: three
+samples a pixel; otherwise one.
 """
 
 
