@@ -4,8 +4,7 @@
         [--rows docs/benchmarks/rendering] [--out docs/benchmarks/rendering.md]
 
 Each part saves its rows, with its date and machine, in the folder `--rows`; the page is made of all that lie there, so
-parts may be measured at different times. On one core: accuracy 5 minutes, edges 1, peers 3, speed 5. Run it on an
-otherwise idle machine.
+parts may be measured at different times. On one core: accuracy 5 minutes, edges 1, peers 3, speed 7.
 `--peers` takes the Python of an environment that has AstroPhot or pysersic; without it those columns are left out:
 
     python -m venv astrophot && astrophot/bin/pip install torch astrophot==0.18.0
