@@ -149,9 +149,12 @@ OURS = (
     ("forward over it", "forward_ms/irfft2_ms", 1),
     ("value and gradient over it", "gradient_ms/irfft2_ms", 1),
     ("Jacobian over it", "jacobian_ms/irfft2_ms", 1),
+    ("Jacobian by one jvp after another, ms", "columns_ms", 1),
+    ("that over the gradient", "columns_ms/gradient_ms", 1),
     ("temporary memory of the forward model, in images of 500x500 float64", "forward_images", 1),
     ("of value and gradient", "gradient_images", 1),
-    ("of the Jacobian", "jacobian_images", 1),
+    ("of the Jacobian (`jax.jacfwd`)", "jacobian_images", 1),
+    ("of the Jacobian by one jvp after another", "columns_images", 1),
     ("one source of Re 3 in the same image, forward, ms", "one_small_ms", 1),
     ("the same, value and gradient, ms", "one_small_gradient_ms", 1),
     ("ten of them over one, forward", "ten_ms/one_small_ms", 1),
@@ -160,6 +163,7 @@ OURS = (
 )
 RATIOS = (
     ("jacobian_ms", "gradient_ms"),
+    ("columns_ms", "gradient_ms"),
     ("forward_ms", "irfft2_ms"),
     ("gradient_ms", "irfft2_ms"),
     ("jacobian_ms", "irfft2_ms"),

@@ -129,6 +129,17 @@ def chi2(function):
     return lambda values, image: 0.5 * jnp.sum((function(values, image) - image.data) ** 2 * image.invvar)
 
 
+def columns(values, image):
+    """The Jacobian, one parameter at a time."""
+    import jax
+    import jax.numpy as jnp
+
+    def column(direction):
+        return jax.jvp(lambda v: model(v, image), (values,), (direction,))[1]
+
+    return jax.lax.map(column, jnp.eye(values.size))
+
+
 def one_galaxy(image, values) -> dict:
     """First calls, then times in turn with one irfft2, and what each program allocates."""
     import jax
@@ -140,6 +151,8 @@ def one_galaxy(image, values) -> dict:
     fft, *again = in_turn(padded_fft(image), *calls.values())
     report |= {f"{name}_ms": min(report[f"{name}_ms"], ms) for name, ms in zip(calls, again, strict=True)}
     report["irfft2_ms"] = fft
+    compiled["columns"] = jax.jit(columns)
+    report["columns_ms"] = in_turn(caller(compiled["columns"], values, image))[0]
     return report | {f"{name}_images": allocation(f, values, image) for name, f in compiled.items()}
 
 
