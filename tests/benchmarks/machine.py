@@ -14,12 +14,16 @@ PACKAGES = ("bayesjoint", "jax", "jaxlib", "numpyro", "numpy", "scipy", "astropy
 
 def heading(title: str, how: str | None) -> str:
     """Title, how it is made, date, machine and versions, in Markdown."""
-    versions = ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name)))
-    today = datetime.date.today().isoformat()
     about = (how or "").strip().splitlines()[0]
+    return f"# {title}\n\n{about}\n\n{measured()}\n\n"
+
+
+def measured() -> str:
+    """Date, machine and versions in one sentence."""
+    versions = ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name)))
     return (
-        f"# {title}\n\n{about}\n\nMeasured {today} on {_processor()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, {versions}.\n\n"
+        f"Measured {datetime.date.today().isoformat()} on {_processor()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, {versions}."
     )
 
 

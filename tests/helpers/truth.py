@@ -51,8 +51,14 @@ def sersic_pixels(points, position, axes, n, sigma):
     box = REACH * sigma + 0.5
     far = np.max(np.abs(offsets), axis=0) > FAR * box
     values = np.empty(offsets.shape[1])
-    for chunk in np.array_split(np.flatnonzero(far), 1 + far.sum() // 2000):
-        values[chunk] = _cartesian(offsets[:, chunk], axes, n, sigma, box)
+    # complex singularities of the brightness lie q times the distance off the real axes
+    lengths = np.linalg.norm(axes, axis=1)
+    reach = lengths.min() / lengths.max() * (np.max(np.abs(offsets), axis=0) - box)
+    counts = np.ceil(np.maximum(3, box / np.where(far, reach, np.inf)))
+    for count in np.unique(counts[far]):
+        these = np.flatnonzero(far & (counts == count))
+        for chunk in np.array_split(these, 1 + these.size * int(count) ** 2 // 20000):
+            values[chunk] = _cartesian(offsets[:, chunk], axes, n, sigma, box, int(count))
     for i in np.flatnonzero(~far):
         values[i] = _polar(offsets[:, i], axes, n, sigma, box)
     return values
@@ -66,8 +72,8 @@ def _panels(count, order=16):
     return at.ravel(), np.tile(0.5 * weights / count, count)
 
 
-def _cartesian(offsets, axes, n, sigma, box):
-    at, weights = _panels(3)
+def _cartesian(offsets, axes, n, sigma, box, count=3):
+    at, weights = _panels(count)
     place = (2 * at - 1) * box
     weighted = 2 * box * weights * gaussian_pixel(place, sigma)
     inverse = np.linalg.inv(np.asarray(axes).T)
@@ -84,7 +90,9 @@ def _polar(offset, axes, n, sigma, box):
     b = special.gammaincinv(2 * n, 0.5)
     largest = min(largest, ((45 + 8 * n) / b) ** n)
     power = max(4.0, 2 * n)
-    at, weights = _panels(30)
+    # panels of at most four standard deviations of the PSF where they are widest
+    widest = power * min(np.hypot(*offset) + np.sqrt(2) * box, largest * lengths.max())
+    at, weights = _panels(max(30, int(np.ceil(widest / (4 * sigma)))))
     radius = largest * at**power
     weights = weights * power * largest**2 * at ** (2 * power - 1) * sersic_brightness(radius, n)
     keep = weights > 1e-18 * weights.max()
