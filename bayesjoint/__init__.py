@@ -29,6 +29,8 @@ from bayesjoint.light.multi_gaussian import MultiGaussian
 from bayesjoint.light.nuker import Nuker
 from bayesjoint.light.patch import Patch
 from bayesjoint.light.point import PointSource
+from bayesjoint.light.pytree import parameters_are
+from bayesjoint.light.radial import NumericalProfile
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky, PlaneSky, PolynomialSky
 from bayesjoint.light.spergel import Spergel
@@ -62,6 +64,7 @@ __all__ = [
     "Moffat",
     "MultiGaussian",
     "Nuker",
+    "NumericalProfile",
     "Patch",
     "PlaneSky",
     "PointSource",
@@ -83,6 +86,7 @@ __all__ = [
     "joint_model",
     "moffat_psf",
     "observe",
+    "parameters_are",
     "read_image",
     "read_images",
     "render",
