@@ -31,6 +31,8 @@ from bayesjoint.light.nuker import Nuker
 from bayesjoint.light.patch import Patch
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.psf_state import PSFCoefficients, Seeing
+from bayesjoint.light.pytree import parameters_are
+from bayesjoint.light.radial import NumericalProfile
 from bayesjoint.light.registration import Registration
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky, PlaneSky, PolynomialSky
@@ -67,6 +69,7 @@ __all__ = [
     "Moffat",
     "MultiGaussian",
     "Nuker",
+    "NumericalProfile",
     "PSFCoefficients",
     "Patch",
     "PlaneSky",
@@ -93,6 +96,7 @@ __all__ = [
     "joint_model",
     "moffat_psf",
     "observe",
+    "parameters_are",
     "read_image",
     "read_images",
     "render",
