@@ -23,6 +23,7 @@ from bayesjoint.data.transfer import PointSpread, core_covariance, folded_transf
 AB_ZEROPOINT_NJY = 31.4
 _PAD_STEP = 16
 _MAX_PAD = 64
+_SMALL, _SMALL_PAD = 320, 96
 
 _ARRAYS = (
     "data",
@@ -295,8 +296,12 @@ def _jacobian(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
 def _fft_shape(shape: tuple[int, int], half_width: float) -> tuple[int, int]:
     """Padded size: room for half a PSF and 16 pixels, in steps of 16, so that images of a size share a lattice.
 
-    The periodic copy of a source on the image's edge then stays far enough from the image to be smooth in it.
+    The periodic copy of a source on the image's edge then stays far enough from the image to be smooth in it. Small
+    images get more, for there are galaxies larger than they are, whose copies would cross them.
     """
     pad = int(np.clip(_PAD_STEP * np.ceil(half_width / _PAD_STEP + 1), _PAD_STEP, _MAX_PAD))
-    sizes: list[Any] = [next_fast_len(int(n) + pad, real=True) for n in shape]
+    least = [min(_SMALL_PAD, _PAD_STEP * -(-3 * n // (2 * _PAD_STEP))) if n <= _SMALL else 0 for n in shape]
+    sizes: list[Any] = [
+        next_fast_len(int(n) + max(pad, more), real=True) for n, more in zip(shape, least, strict=True)
+    ]
     return sizes[0], sizes[1]

@@ -37,7 +37,7 @@ class CoreSersic(NumericalProfile):
     gamma : float
         Logarithmic slope of the core, 0 to 1.
     alpha : float
-        Sharpness of the break, 0.5 to 20.
+        Sharpness of the break, 0.5 to 10.
     Ie : float
         Brightness I' e^-b, nJy/arcsec^2: at Re where the core is small.
     name : str, optional
@@ -68,7 +68,7 @@ class CoreSersic(NumericalProfile):
         "n": (0.5, 8.0),
         "core": (1e-4, 1.0),
         "gamma": (0.0, 1.0),
-        "alpha": (0.5, 20.0),
+        "alpha": (0.5, 10.0),
     }
 
     @staticmethod

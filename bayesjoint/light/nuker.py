@@ -28,7 +28,7 @@ class Nuker(NumericalProfile):
     rb : float
         Semi-major break radius, arcsec.
     alpha : float
-        Sharpness of the break, 0.3 to 20.
+        Sharpness of the break, 0.3 to 10.
     beta : float
         Outer slope, 2.5 to 10: shallower ones have no finite flux.
     gamma : float
@@ -59,7 +59,7 @@ class Nuker(NumericalProfile):
     radius: ClassVar[str] = "rb"
     shape: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
     limits: ClassVar[dict[str, tuple[float, float]]] = {
-        "alpha": (0.3, 20.0),
+        "alpha": (0.3, 10.0),
         "beta": (2.5, 10.0),
         "gamma": (0.0, 1.5),
     }

@@ -12,6 +12,7 @@ from bayesjoint.light.cells import look_up
 from bayesjoint.light.elliptical import Elliptical
 from bayesjoint.light.pytree import parameters_are
 from bayesjoint.light.sersic_table import (
+    inside_range,
     load_table,
     radial_table,
     sersic_b,
@@ -111,17 +112,18 @@ class Sersic(Elliptical):
     def blurred_brightness(self, x, covariance) -> jax.Array:
         """Brightness convolved with a narrow kernel, as `Profile.blurred_brightness` has it, derivatives written out."""
         r2 = jnp.sum(x**2, axis=0)
-        root, b = _root(r2, self.n), sersic_b(self.n)
+        n = inside_range(self.n)
+        root, b = _root(r2, n), sersic_b(n)
         # derivatives by r2: I' = -slope I, I'' = (slope^2 + bend slope) I
         inverse = 1 / jnp.where(r2 > 0, r2, 1.0)
-        slope = b / (2 * self.n) * root * inverse
-        bend = (1 - 1 / (2 * self.n)) * inverse
+        slope = b / (2 * n) * root * inverse
+        bend = (1 - 1 / (2 * n)) * inverse
         along = jnp.sum(x * jnp.tensordot(covariance, x, 1, precision="highest"), axis=0)
         curvature = slope * (2 * (slope + bend) * along - (covariance[0, 0] + covariance[1, 1]))
         return self.Ie * jnp.exp(b * (1 - root)) * (1 + curvature)
 
 
 def _root(r2, n) -> jax.Array:
-    """(r^2)^(1/2n), with a finite derivative at 0."""
+    """(r^2)^(1/2n), with a finite derivative at 0; n held to its range, as the transform holds it."""
     safe = jnp.where(r2 > 0, r2, 1.0)
-    return jnp.where(r2 > 0, jnp.exp(jnp.log(safe) / (2 * n)), 0.0)
+    return jnp.where(r2 > 0, jnp.exp(jnp.log(safe) / (2 * inside_range(n))), 0.0)

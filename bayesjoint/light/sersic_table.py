@@ -70,7 +70,7 @@ def sersic_b(n: ArrayLike) -> Array:
     scalar Array
         b_n, the solution of P(2n, b) = 1/2, to 1e-12 relative in float64.
     """
-    n = _inside(n)
+    n = inside_range(n)
     return n * _series_at(n, load_table().b_over_n)
 
 
@@ -87,7 +87,7 @@ def sersic_log_norm(n: ArrayLike) -> Array:
     scalar Array
         The logarithm (dimensionless), to 1e-12 in float64. Graham & Driver (2005), PASA 22, 118, eq. 4.
     """
-    return _series_at(_inside(n), load_table().log_norm)
+    return _series_at(inside_range(n), load_table().log_norm)
 
 
 def sersic_transform(k2: ArrayLike, n: ArrayLike) -> Array:
@@ -159,7 +159,7 @@ def _floating(a: ArrayLike) -> Array:
     return a if jnp.issubdtype(a.dtype, jnp.floating) else a.astype(jnp.result_type(float))
 
 
-def _inside(n: ArrayLike) -> Array:
+def inside_range(n: ArrayLike) -> Array:
     """n held to the range of the table; its derivative is 1 at the ends themselves, 0 outside, never half."""
     n = _floating(n)
     low, high = (jnp.asarray(end, n.dtype) for end in load_table().index_edges[[0, -1]])
@@ -209,7 +209,7 @@ def _cubics_at(n: Array, dtype: Any) -> Array:
 
 def _index_powers(n: Array, terms: int) -> tuple[Array, Array]:
     """The powers of n's place in its panel and their derivatives by n, (2, terms), and the panel."""
-    held = _inside(n)
+    held = inside_range(n)
     panel, x = _place(held)
     # x is linear in ln n
     by_panel = jnp.asarray(2.0 / np.diff(np.log(load_table().index_edges)), n.dtype)
