@@ -95,9 +95,10 @@ class PixelMap:
     def linearise(self, centre) -> tuple[jax.Array, jax.Array]:
         """Pixel position (2,) of `centre`, and there d(x, y)/d(east, north) (2, 2), pixels per arcsec."""
         u = (centre - self.origin) / self.scale
-        powers = jnp.cumprod(
-            jnp.concatenate([jnp.ones((1, 2), u.dtype), jnp.broadcast_to(u, (DEGREE, 2))]), axis=0
-        )
+        powers = [jnp.ones_like(u)]
+        for _ in range(DEGREE):
+            powers.append(powers[-1] * u)
+        powers = jnp.stack(powers)
         slopes = jnp.arange(DEGREE + 1, dtype=u.dtype)[:, None] * jnp.roll(powers, 1, axis=0)
         along, across, d_along, d_across = (
             powers[_EAST, 0],

@@ -95,8 +95,9 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         def pixels(scene):
             return draw(image, scene, grids, light.kinds, either(own, shared))
 
-        along = jax.vmap(lambda move: jax.jvp(pixels, (scene,), (move,)), out_axes=(None, 0))
-        model, columns = along(moves)
+        model = pixels(scene)
+        # one column after the other: all at once they would not fit the cache
+        columns = jax.lax.map(lambda move: jax.jvp(pixels, (scene,), (move,))[1], moves)
         noise = GaussianPixels(model, image.invvar, image.log_normaliser)
         columns = columns.reshape(columns.shape[0], -1)
         weighted = columns * (weight * image.invvar).ravel()

@@ -47,6 +47,14 @@ class Grid(NamedTuple):
     width: Any
 
 
+class FarPlaces(NamedTuple):
+    """Places of an image's far lattice, (2, cells nodes^2) and (2, n), and weights (n,) of the latter."""
+
+    cells: Any
+    beyond: Any
+    weight: Any
+
+
 def smooth_part(source: Profile, frame, position, axes, inside) -> tuple[jax.Array, Grid]:
     """What to add to the inverse DFT: minus its periodic images, or the source itself where it lies outside.
 
@@ -67,11 +75,9 @@ def smooth_part(source: Profile, frame, position, axes, inside) -> tuple[jax.Arr
     array (nodes, nodes), nJy/arcsec^2 at the nodes (y, x), and these.
     """
     grid = _near_grid(frame, jax.lax.stop_gradient(position), inside)
-    near, cells = _near_places(grid, frame, inside), _far_places(frame)
-    beyond, weight = _polar_places(frame.padded)
-    still = jnp.concatenate([jnp.ones(near.shape[1] + cells.shape[1]), jnp.zeros(weight.size)])
-    offsets = (
-        jnp.concatenate([near, cells, beyond], axis=1) - position[:, None] * still.astype(near.dtype)[None]
+    near, (cells, beyond, weight) = _near_places(grid, frame, inside), frame.far
+    offsets = jnp.concatenate(
+        [near - position[:, None], cells - position[:, None], jnp.asarray(beyond)], axis=1
     )
     to_unit = _adjugate(axes.T) / (axes[0, 0] * axes[1, 1] - axes[0, 1] * axes[1, 0])
     blur = jnp.matmul(
@@ -101,30 +107,28 @@ def _near_places(grid: Grid, frame, inside) -> jax.Array:
     return jnp.stack(jnp.broadcast_arrays(x[:, None, :], y[:, :, None])).reshape(2, -1)
 
 
-def _far_places(frame) -> jax.Array:
-    """The coarse nodes as seen from the copies in the second to the outermost ring of cells; (2, cells nodes^2)."""
-    steps = jnp.arange(-REACH, REACH + 1, dtype=frame.size.dtype)
-    unit = jnp.asarray(_chebyshev(FAR_NODES)[0], frame.size.dtype)
-    x, y = (
-        (unit[None] + 1) * size / 2 - 0.5 - padded * steps[:, None]
-        for size, padded in zip(frame.size, frame.padded, strict=True)
-    )
-    seen = jnp.broadcast_arrays(x[_OUTER[:, 1], None, :], y[_OUTER[:, 0], :, None])
-    return jnp.stack(seen).reshape(2, -1)
+@cache
+def far_places(size: tuple[int, int], padded: tuple[int, int]) -> FarPlaces:
+    """What lies beyond the nearest cells, of an image of `size` pixels (x, y) on a lattice of `padded` ones.
 
-
-def _polar_places(padded) -> tuple[jax.Array, jax.Array]:
-    """Places (2, n) and weights (n,) for the integral of I beyond the outermost cells, divided by L^2.
-
-    Midpoint in angle over half a turn, Gauss-Legendre in the log of the radius.
+    The coarse nodes as seen from the copies in the second to the outermost ring of cells; and places of the integral of I
+    beyond these cells, divided by L^2: midpoint in angle over half a turn, Gauss-Legendre in the log of the radius.
     """
+    steps = np.arange(-REACH, REACH + 1)
+    unit = _chebyshev(FAR_NODES)[0]
+    x, y = (
+        (unit + 1) * n / 2 - 0.5 - length * steps[:, None] for n, length in zip(size, padded, strict=True)
+    )
+    seen = np.broadcast_arrays(x[_OUTER[:, 1], None, :], y[_OUTER[:, 0], :, None])
     angle = np.pi * (np.arange(_ANGLES) + 0.5) / _ANGLES
-    directions = jnp.asarray(np.stack([np.cos(angle), np.sin(angle)]), padded.dtype)
-    edge = jnp.min((REACH + 0.5) * padded[:, None] / jnp.abs(directions), axis=0)
-    roots, weights = (jnp.asarray(a, padded.dtype) for a in np.polynomial.legendre.leggauss(_RADII))
-    radius = edge[None] * jnp.exp(0.5 * _MAX_LOG_RADIUS * (roots + 1))[:, None]
-    weight = radius**2 * (_MAX_LOG_RADIUS * weights * np.pi / _ANGLES)[:, None] / jnp.prod(padded)
-    return (radius[None] * directions[:, None]).reshape(2, -1), weight.ravel()
+    directions = np.stack([np.cos(angle), np.sin(angle)])
+    edge = np.min((REACH + 0.5) * np.array(padded)[:, None] / np.abs(directions), axis=0)
+    roots, weights = np.polynomial.legendre.leggauss(_RADII)
+    radius = edge * np.exp(0.5 * _MAX_LOG_RADIUS * (roots + 1))[:, None]
+    weight = radius**2 * (_MAX_LOG_RADIUS * weights * np.pi / _ANGLES)[:, None] / np.prod(padded)
+    return FarPlaces(
+        np.stack(seen).reshape(2, -1), (radius * directions[:, None]).reshape(2, -1), weight.ravel()
+    )
 
 
 def _far_to_near(far, grid: Grid, size) -> jax.Array:
@@ -151,14 +155,20 @@ def _near_grid(frame, position, inside) -> Grid:
 
 def _ends(anchor, width, size) -> tuple[jax.Array, jax.Array]:
     """t at both edges of an axis of `size` pixels."""
-    return jnp.arcsinh((-0.5 - anchor) / width), jnp.arcsinh((size - 0.5 - anchor) / width)
+    return _arcsinh((-0.5 - anchor) / width), _arcsinh((size - 0.5 - anchor) / width)
 
 
 def _sinh_interpolation(anchor, width, size: int) -> jax.Array:
     """Matrix (size, nodes) from the nodes of an axis to its pixels."""
     first, last = _ends(anchor, width, size)
-    at = jnp.arcsinh((jnp.arange(size, dtype=anchor.dtype) - anchor) / width)
+    at = _arcsinh((jnp.arange(size, dtype=anchor.dtype) - anchor) / width)
     return _interpolation(2 * (at - first) / (last - first) - 1, NEAR_NODES)
+
+
+def _arcsinh(x) -> jax.Array:
+    """Of any x, to the precision of its own size: XLA's is exact near 0 too, and takes five times as long to compile."""
+    size = jnp.abs(x)
+    return jnp.sign(x) * jnp.log(size + jnp.sqrt(size**2 + 1))
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bayesjoint.data.frame import PixelMap
 from bayesjoint.data.image import Image
@@ -20,7 +21,7 @@ from bayesjoint.light.profile import Profile
 from bayesjoint.light.psf_state import PSFCoefficients, Seeing
 from bayesjoint.light.registration import Registration
 from bayesjoint.light.sky import Sky
-from bayesjoint.render.lattice import Grid, smooth_part
+from bayesjoint.render.lattice import FarPlaces, Grid, far_places, smooth_part
 
 
 class Frame(NamedTuple):
@@ -37,6 +38,7 @@ class Frame(NamedTuple):
         Of the effective PSF's core, pixels^2.
     size, padded : array (2,)
         Pixels along x and y, of the stack the image is in and of its Fourier lattice.
+    far : FarPlaces
     """
 
     pixel_map: PixelMap
@@ -45,6 +47,7 @@ class Frame(NamedTuple):
     psf_covariance: Any
     size: Any
     padded: Any
+    far: FarPlaces
 
 
 class Place(NamedTuple):
@@ -100,7 +103,9 @@ def frames_of(stacks: Sequence[Image]) -> Frame:
         size, padded = (
             jnp.broadcast_to(jnp.asarray(n[::-1], dtype), (count, 2)) for n in (stack.shape, stack.fft_shape)
         )
-        return Frame(stack.pixel_map, stack.pixel_area, stack.centre, stack.psf_covariance, size, padded)
+        far = far_places(stack.shape[::-1], stack.fft_shape[::-1])
+        far = jax.tree.map(lambda a: np.broadcast_to(a.astype(dtype), (count, *a.shape)), far)
+        return Frame(stack.pixel_map, stack.pixel_area, stack.centre, stack.psf_covariance, size, padded, far)
 
     return jax.tree.map(lambda *each: jnp.concatenate(each), *map(of_stack, stacks))
 
