@@ -79,7 +79,7 @@ def compressed_log_posterior(
     for light, form in zip(lights, compressed.forms, strict=True):
         departure = light_features(light, form.waves) - form.origin
         c = jnp.einsum("if,ifr->ir", departure, form.to_coefficients, precision="highest")
-        total += jnp.sum(c * (form.slope - 0.5 * c))
+        total += jnp.sum(c * (form.slope - 0.5 * c)) + light.log_range()
     return total
 
 

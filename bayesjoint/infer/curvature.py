@@ -104,7 +104,7 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         residual = (data - model).ravel()
         return weight * noise.log_prob(data), weighted @ residual, weighted @ columns.T, model
 
-    total, slopes, squares, means = jnp.zeros(()), [], [], []
+    total, slopes, squares, means = light.log_range(), [], [], []
     for site, stack, rows in zip(sites, light.stacks, light.rows(), strict=True):
         inputs = jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own))
         known = stack.without_data(), site["value"], _site_weights(site, stack.invvar.shape[0])

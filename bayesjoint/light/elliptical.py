@@ -94,6 +94,7 @@ class Elliptical(Profile):
 
         r2 = jnp.sum(x**2, axis=0)
         (value, first), (_, second) = along(lambda r2: along(form, r2), r2)
-        spread = jnp.sum(x * jnp.tensordot(covariance, x, 1, precision="highest"), axis=0)
-        bent = 2 * second * spread + first * (covariance[0, 0] + covariance[1, 1])
+        (a, b), (_, c) = covariance
+        spread = a * x[0] ** 2 + 2 * b * x[0] * x[1] + c * x[1] ** 2
+        bent = 2 * second * spread + first * (a + c)
         return self.brightness_scale * (value + bent)

@@ -75,6 +75,7 @@ class Modifier(Profile):
     """Base of modifiers: `profile` is the profile within; place, axes and brightness are its own."""
 
     amplitude: ClassVar[str] = ""
+    radius: ClassVar[str] = ""
     profile: Any
 
     def __post_init__(self):
@@ -112,6 +113,11 @@ class Modifier(Profile):
     def brightness_scale(self) -> Any:
         """That of the profile within."""
         return self.profile.brightness_scale
+
+    @property
+    def in_range(self) -> jax.Array:
+        """Whether its own parameters, and those of the profile within, lie in their ranges."""
+        return super().in_range & self.profile.in_range if self.limits else self.profile.in_range
 
     @property
     def axis_parts(self) -> tuple:

@@ -36,9 +36,13 @@ class PolarKind:
     is_radial : bool
     detail : int
         How many times the usual number of orders the form needs.
+    sampling : int
+        How many times more angles than orders ask for it is sampled at, where its series falls slowly: so that what is
+        left out does not come back as lower orders.
     """
 
     detail: int = 1
+    sampling: int = 1
     fold: int
     is_mirrored: bool
     is_radial: bool = False
@@ -59,11 +63,12 @@ class PolarKind:
 
     def series(self, shape) -> jax.Array:
         """The form's Fourier coefficients (orders, parts, radii): cosines, and sines where it is not mirrored."""
-        angle = 2 * np.pi * np.arange(self._angles) / self._angles / max(self.fold, 1)
+        count = self._angles * (self.sampling if self.fold else 1)
+        angle = 2 * np.pi * np.arange(count) / count / max(self.fold, 1)
         circles = np.stack([np.cos(angle), np.sin(angle)])[:, :, None] * _radii()
         # a taper at the smallest radii, where there is no light, lest the ends of the period differ
         form = self.plane_form(jnp.asarray(circles), shape) * _taper()[None]
-        waves = jnp.fft.rfft(form, axis=0)[: len(self.orders)] / self._angles
+        waves = jnp.fft.rfft(form, axis=0)[: len(self.orders)] / count
         parts = [waves.real] if self.is_mirrored else [waves.real, -waves.imag]
         return jnp.stack(parts, axis=1) * np.where(np.asarray(self.orders) > 0, 2.0, 1.0)[:, None, None]
 

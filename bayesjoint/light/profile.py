@@ -150,6 +150,17 @@ class Profile:
         return one(*each)
 
     @property
+    def in_range(self) -> jax.Array:
+        """Whether every parameter that has a range lies in it: for values in compiled programs, which no one checks."""
+        names = [name for name in dict.fromkeys(("q", self.radius, *self.positive)) if name in vars(self)]
+        inside = [jnp.all(jnp.asarray(getattr(self, name)) > 0) for name in names]
+        inside += [jnp.all(jnp.asarray(self.q) <= 1)] if "q" in names else []
+        for name, (low, high) in self.limits.items():
+            value = jnp.asarray(getattr(self, name))
+            inside.append(jnp.all((value >= low) & (value <= high)))
+        return jnp.all(jnp.stack(inside))
+
+    @property
     def brightness_scale(self) -> Any:
         """Brightness where the form is 1, nJy/arcsec^2."""
         return getattr(self, self.amplitude)
@@ -192,8 +203,8 @@ class Profile:
         ----------
         x : array (2, ...)
             Offsets from the centre in units of the semi-axes: several widths of the kernel away from the centre.
-        covariance : array (2, 2)
-            Of the kernel, in the same units.
+        covariance : array (2, 2) or (2, 2, ...)
+            Of the kernel, in the same units; of each place its own where it has more axes.
         """
         shape = self.shape_values
         (a, b), (_, c) = covariance

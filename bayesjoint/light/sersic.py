@@ -118,8 +118,9 @@ class Sersic(Elliptical):
         inverse = 1 / jnp.where(r2 > 0, r2, 1.0)
         slope = b / (2 * n) * root * inverse
         bend = (1 - 1 / (2 * n)) * inverse
-        along = jnp.sum(x * jnp.tensordot(covariance, x, 1, precision="highest"), axis=0)
-        curvature = slope * (2 * (slope + bend) * along - (covariance[0, 0] + covariance[1, 1]))
+        (xx, xy), (_, yy) = covariance
+        along = xx * x[0] ** 2 + 2 * xy * x[0] * x[1] + yy * x[1] ** 2
+        curvature = slope * (2 * (slope + bend) * along - (xx + yy))
         return self.Ie * jnp.exp(b * (1 - root)) * (1 + curvature)
 
 

@@ -17,6 +17,7 @@ _BLUNT = 1e-6  # keeps the second derivative finite on the axes
 class _Kind(ModifiedKind):
     own_count = 1
     own_fold = 4
+    sampling = 8
     own_mirrored = True
 
     def modify(self, x, own) -> tuple[jax.Array, float]:

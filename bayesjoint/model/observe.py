@@ -113,8 +113,11 @@ def _observe_pixels(light: Light) -> None:
         "kwargs": {},
         "value": None,
     }
+    # parameters for which there is no profile have no probability either
+    out_of_range = light.log_range()
     for site, stack, pixels in zip(sites, light.stacks, apply_stack(message)["value"], strict=True):
-        noise = GaussianPixels(pixels, jnp.asarray(stack.invvar), jnp.asarray(stack.log_normaliser))
+        normaliser = jnp.asarray(stack.log_normaliser) + out_of_range
+        noise = GaussianPixels(pixels, jnp.asarray(stack.invvar), normaliser)
         numpyro.sample(site, noise, obs=stack.data)
 
 

@@ -125,6 +125,14 @@ class Light:
             shared.append(tables[1])
         return tuple(own), tuple(shared)
 
+    def log_range(self) -> jax.Array:
+        """0 where all parameters lie in their ranges, else -inf: what a log density gets. Its slopes are 0."""
+        components = jax.tree.unflatten(self.treedef, self.leaves)
+        inside = [c.in_range for c in components if isinstance(c, Profile)]
+        if not inside:
+            return jnp.zeros(())
+        return jnp.where(jnp.all(jnp.stack(inside)), 0.0, -jnp.inf)
+
     def rows(self) -> tuple[slice, ...]:
         """Where the images of each stack are among all."""
         ends = np.cumsum([0, *(shape[0] for shape in self.shapes)])

@@ -24,7 +24,7 @@ from bayesjoint.light.profile import Profile
 NEAR_NODES = 24
 FAR_NODES = 6
 REACH = 4
-_ANGLES = 32
+_ANGLES = 64
 _RADII = 24
 _MAX_LOG_RADIUS = 7.0
 _NEAR = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)])
@@ -76,16 +76,22 @@ def smooth_part(source: Profile, frame, position, axes, inside) -> tuple[jax.Arr
     """
     grid = _near_grid(frame, jax.lax.stop_gradient(position), inside)
     near, (cells, beyond, weight) = _near_places(grid, frame, inside), frame.far
-    offsets = jnp.concatenate(
-        [near - position[:, None], cells - position[:, None], jnp.asarray(beyond)], axis=1
-    )
+    still = near.shape[1] + cells.shape[1]
+    offsets = jnp.concatenate([near - position[:, None], cells - position[:, None], beyond], axis=1)
     to_unit = _adjugate(axes.T) / (axes[0, 0] * axes[1, 1] - axes[0, 1] * axes[1, 0])
-    blur = jnp.matmul(
-        jnp.matmul(to_unit, frame.psf_covariance, precision="highest"), to_unit.T, precision="highest"
+    # a sum over cells is their integral less the second moments of a cell
+    moments = frame.psf_covariance, frame.psf_covariance - jnp.diag(frame.padded**2) / 12
+    blurs = [
+        jnp.matmul(jnp.matmul(to_unit, m, precision="highest"), to_unit.T, precision="highest")
+        for m in moments
+    ]
+    blur = jnp.concatenate(
+        [jnp.broadcast_to(b[..., None], (2, 2, n)) for b, n in zip(blurs, (still, weight.size), strict=True)],
+        axis=2,
     )
     brightness = source.blurred_brightness(jnp.matmul(to_unit, offsets, precision="highest"), blur)
-    near, cells, beyond = jnp.split(brightness, [near.shape[1], near.shape[1] + cells.shape[1]])
-    far = jnp.sum(cells.reshape(-1, FAR_NODES, FAR_NODES), axis=0) + jnp.dot(beyond, weight)
+    near, cells, outer = jnp.split(brightness, [near.shape[1], still])
+    far = jnp.sum(cells.reshape(-1, FAR_NODES, FAR_NODES), axis=0) + jnp.dot(outer, weight)
     copies = near.reshape(9, NEAR_NODES, NEAR_NODES)
     periodic = jnp.sum(copies[:8], axis=0) + _far_to_near(far, grid, frame.size)
     return jnp.where(inside, -periodic, copies[8]), grid

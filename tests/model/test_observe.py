@@ -211,3 +211,20 @@ def test_structure_per_band_and_brightness_per_image(mixed):
         for k, Ie in zip(n, [3.0, 4.0, 5.0], strict=True)
     ]
     np.testing.assert_allclose(flux, ones)
+
+
+@pytest.mark.parametrize("name", ["n", "q", "Re"])
+def test_parameters_out_of_range_have_no_probability(mixed, name):
+    """Minus infinity in a compiled program, and finite slopes on both sides."""
+    value, beyond = {"n": (1.2, 10.5), "q": (0.7, 1.2), "Re": (1.5, -0.2)}[name]
+
+    def density(value):
+        galaxy = bj.Sersic((0.1, 0.0), **(GALAXY | {name: value}), Ie=3.0)
+        bent = bj.Superellipse(galaxy, 2.5)
+        return log_density(lambda: bj.observe(mixed[0], galaxy, bent), (), {}, {})[0]
+
+    both = jax.jit(jax.value_and_grad(density))
+    inside, slope = both(value)
+    assert np.isfinite(inside) and np.isfinite(slope) and slope != 0
+    outside, slope = both(beyond)
+    assert outside == -np.inf and np.isfinite(slope)

@@ -9,7 +9,7 @@ from helpers import peer, truth
 from helpers.scenes import galaxy_of, make_image, rendered
 
 import bayesjoint as bj
-from bayesjoint.data.psf import FWHM_PER_SIGMA
+from bayesjoint.data.analytic_psf import FWHM_PER_SIGMA
 from bayesjoint.render.images import light_on_stacks, render_light
 
 VALUES = np.random.default_rng(4).normal(size=(5, 7)) + 0.5
