@@ -158,7 +158,7 @@ class PSF(PointSpread):
     def _with_stamp(self, stamp: np.ndarray) -> PSF:
         """Another stamp, of any sum, on the same samples."""
         new = object.__new__(PSF)
-        new.__dict__.update(self.__dict__, stamp=stamp)
+        vars(new).update(vars(self) | {"stamp": stamp})
         return new
 
     @property

@@ -96,7 +96,7 @@ class BasisPSF(PointSpread):
         A constant of compiled programs: hashable.
     """
 
-    weights: Callable[..., jax.Array]
+    weights: Any
 
     def nominal(self, position) -> np.ndarray:
         """The weights at a place (x, y), pixels, for the latents' nominal values."""
@@ -118,6 +118,8 @@ class ScalablePSF(BasisPSF):
     >>> ScalablePSF(gaussian_psf(0.8), spread=1.2)
     ScalablePSF(GaussianPSF(fwhm=0.8), spread=1.2)
     """
+
+    weights: Any
 
     def __init__(self, psf: AnalyticPSF, spread: float = 1.25):
         if not isinstance(psf, AnalyticPSF):

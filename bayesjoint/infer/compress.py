@@ -117,9 +117,9 @@ def _image_features(components: tuple, waves, frame, psf_weights) -> jax.Array:
     corrections = [c for c in components if isinstance(c, Registration)]
     terms, others = jnp.zeros((2, 1, waves.shape[1]), waves.dtype), []
     for component in components:
-        if isinstance(component, Sky):
-            others += [jnp.ravel(leaf) for leaf in jax.tree.leaves(component)]
         if not is_source(component):
+            if isinstance(component, Sky):
+                others += [jnp.ravel(leaf) for leaf in jax.tree.leaves(component)]
             continue
         centre, turned, flux = component.centre, waves, component.drawn_flux
         for correction in corrections:

@@ -19,11 +19,11 @@ class _Kind(ModifiedKind):
     modes: tuple[int, ...]
 
     @property
-    def own_count(self) -> int:
+    def own_count(self) -> int:  # type: ignore[override]
         return 2 * len(self.modes)
 
     @property
-    def own_fold(self) -> int:
+    def own_fold(self) -> int:  # type: ignore[override]
         return math.gcd(*self.modes)
 
     def modify(self, x, own) -> tuple[jax.Array, float]:

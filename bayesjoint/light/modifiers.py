@@ -25,25 +25,19 @@ from bayesjoint.light.pytree import for_each
 class ModifiedKind(PolarKind):
     """A kind over that of the profile within, `inner`.
 
-    Shape parameters: `own_count` of the modifier's, then those of the profile within.
+    Attributes
+    ----------
+    own_count : int
+        How many shape parameters the modifier has: they come first, then those of the profile within.
+    own_fold, own_mirrored : int, bool
+        `fold` and `is_mirrored` of what is done to a radial form.
     """
 
     inner: Any
 
-    @property
-    def own_count(self) -> int:
-        """How many shape parameters the modifier has."""
-        raise NotImplementedError
-
-    @property
-    def own_fold(self) -> int:
-        """`fold` of what is done to a radial form."""
-        raise NotImplementedError
-
-    @property
-    def own_mirrored(self) -> bool:
-        """`is_mirrored` of what is done to a radial form."""
-        return False
+    own_count: ClassVar[int]
+    own_fold: ClassVar[int]
+    own_mirrored: ClassVar[bool] = False
 
     @property
     def fold(self) -> int:  # type: ignore[override]

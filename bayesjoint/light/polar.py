@@ -54,7 +54,7 @@ class PolarKind:
     @property
     def orders(self) -> tuple[int, ...]:
         """The orders of the Fourier series in angle."""
-        return tuple(self.fold * np.arange(self._angles // 2)) if self.fold else (0,)
+        return tuple(self.fold * i for i in range(self._angles // 2)) if self.fold else (0,)
 
     @property
     def _angles(self) -> int:
@@ -149,8 +149,8 @@ def _unit_power(k1, k2, square, power: int) -> tuple[jax.Array, jax.Array]:
 
 def _signs(orders: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """(-i)^order: its real and imaginary part."""
-    turns = np.array([1, -1j, -1, 1j])[np.asarray(orders) % 4]
-    return turns.real, turns.imag
+    quarter = np.asarray(orders) % 4
+    return np.array([1.0, 0.0, -1.0, 0.0])[quarter], np.array([0.0, -1.0, 0.0, 1.0])[quarter]
 
 
 @cache

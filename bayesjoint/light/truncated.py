@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from bayesjoint.light.checks import check_range
 from bayesjoint.light.geometry import radius_of
@@ -67,7 +68,7 @@ class Truncated(Modifier):
         super().__post_init__()
         check_range("Truncated", "end", self.end, 0, np.inf, open_below=True)
         check_range("Truncated", "softness", self.softness, 0, np.inf, open_below=True)
-        if not any(isinstance(value, jax.core.Tracer) for value in (self.end, self.softness)):
+        if not any(isinstance(value, Tracer) for value in (self.end, self.softness)):
             sharpness = np.asarray(self.softness) / np.asarray(self.end)
             check_range("Truncated", "softness / end", sharpness, SHARPEST, np.inf)
 

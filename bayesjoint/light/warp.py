@@ -23,7 +23,7 @@ class _Kind(ModifiedKind):
     detail = 2
 
     @property
-    def own_count(self) -> int:
+    def own_count(self) -> int:  # type: ignore[override]
         return 2 + 2 * len(self.radii)
 
     def modify(self, x, own) -> tuple[jax.Array, float]:
