@@ -41,6 +41,7 @@ from bayesjoint.light.spline import Spline
 from bayesjoint.light.superellipse import Superellipse
 from bayesjoint.light.truncated import Truncated
 from bayesjoint.light.warp import Warp
+from bayesjoint.light.windowed import Windowed
 from bayesjoint.model.bulge_disc import sample_bulge_disc
 from bayesjoint.model.corrections import sample_psf_coefficients, sample_registration, sample_seeing
 from bayesjoint.model.observe import GaussianPixels, observe
@@ -88,6 +89,7 @@ __all__ = [
     "VaryingPSF",
     "Verdict",
     "Warp",
+    "Windowed",
     "airy_psf",
     "enable_compilation_cache",
     "fit_map",

@@ -13,22 +13,20 @@ from typing import Any
 import jax
 import numpy as np
 from astropy.wcs import WCS
-from scipy.fft import next_fast_len
 
 from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre
+from bayesjoint.data.lattice import padded_shape, window_lattice
 from bayesjoint.data.noise import estimate_inverse_variance
 from bayesjoint.data.psf_basis import BasisPSF
 from bayesjoint.data.transfer import PointSpread, core_covariance, folded_transfer
 
 AB_ZEROPOINT_NJY = 31.4
-_PAD_STEP = 16
-_MAX_PAD = 64
-_SMALL, _SMALL_PAD = 320, 96
 
 _ARRAYS = (
     "data",
     "invvar",
     "transfer",
+    "windows",
     "psf_covariance",
     "pixel_map",
     "pixel_area",
@@ -37,7 +35,7 @@ _ARRAYS = (
     "time",
 )
 _SYSTEMS = ("", "ICRS", "FK5")
-_STATIC = ("name", "band", "shape", "fft_shape", "orders", "psf_weights")
+_STATIC = ("name", "band", "shape", "fft_shape", "orders", "psf_weights", "window_lattices")
 
 
 @jax.tree_util.register_pytree_node_class
@@ -150,7 +148,7 @@ class Image:
         self.jacobian = _jacobian(self.wcs, self.shape)
         self.centre = centre
         self.pixel_area = np.asarray(1 / abs(np.linalg.det(self.jacobian)))
-        self.fft_shape = _fft_shape(self.shape, self.psf.half_width(self.pixel_scale))
+        self.fft_shape = padded_shape(self.shape, self.psf.half_width(self.pixel_scale))
         self.transfer, self.orders = folded_transfer(self.psf, self.fft_shape, self.jacobian)
         self.psf_weights, core = None, self.transfer
         if isinstance(self.psf, BasisPSF):
@@ -160,6 +158,7 @@ class Image:
                 np.tensordot(self.psf.nominal(middle), self.transfer, axes=1),
             )
         self.psf_covariance = core_covariance(core[0], self.fft_shape)
+        self.windows, self.window_lattices = (), ()
 
     @property
     def pixel_scale(self) -> float:
@@ -179,6 +178,14 @@ class Image:
             new.name = name
         if frame != self.frame:
             new._set_geometry(frame, f"image {self.name!r}")
+        return new
+
+    def with_windows(self, *widths: float) -> Image:
+        """The same image with windows of these widths, arcsec, for sources that are `Windowed`."""
+        found = [window_lattice(self.psf, self.shape, self.jacobian, self.pixel_scale, w) for w in widths]
+        new = object.__new__(Image)
+        new.__dict__.update(self.__dict__)
+        new.windows, new.window_lattices = tuple(zip(*found, strict=True)) or ((), ())
         return new
 
     def without_data(self) -> Image:
@@ -291,17 +298,3 @@ def _jacobian(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
     )
     forward = np.array([[east[0] - east[1], east[2] - east[3]], [north[0] - north[1], north[2] - north[3]]])
     return np.linalg.inv(forward)
-
-
-def _fft_shape(shape: tuple[int, int], half_width: float) -> tuple[int, int]:
-    """Padded size: room for half a PSF and 16 pixels, in steps of 16, so that images of a size share a lattice.
-
-    The periodic copy of a source on the image's edge then stays far enough from the image to be smooth in it. Small
-    images get more, for there are galaxies larger than they are, whose copies would cross them.
-    """
-    pad = int(np.clip(_PAD_STEP * np.ceil(half_width / _PAD_STEP + 1), _PAD_STEP, _MAX_PAD))
-    least = [min(_SMALL_PAD, _PAD_STEP * -(-3 * n // (2 * _PAD_STEP))) if n <= _SMALL else 0 for n in shape]
-    sizes: list[Any] = [
-        next_fast_len(int(n) + max(pad, more), real=True) for n, more in zip(shape, least, strict=True)
-    ]
-    return sizes[0], sizes[1]

@@ -96,6 +96,18 @@ class ImageSet(Sequence[Image]):
         rows = "".join(f"<li>{image._repr_html_()}</li>" for image in self)
         return f"ImageSet of {len(self)} images in {len(self.bands)} bands<ul>{rows}</ul>"
 
+    def with_windows(self, *widths: float) -> ImageSet:
+        """The same images with windows of these widths, arcsec: small sources, many, are drawn in them (`Windowed`).
+
+        Images no larger than a window draw its sources as a whole.
+        """
+        new = object.__new__(ImageSet)
+        new.__dict__.update(self.__dict__)
+        new.originals = tuple(image.with_windows(*widths) for image in self.originals)
+        new.members = _members(new.originals)
+        new.stacks = _stacks([[new.originals[i] for i in m] for m in new.members])
+        return new
+
     def without_data(self) -> ImageSet:
         """The same images with their pixels unknown: `observe` then samples them.
 
@@ -152,6 +164,7 @@ def _members(images: Sequence[Image]) -> tuple[tuple[int, ...], ...]:
             image.fft_shape,
             image.orders,
             image.psf_weights,
+            image.window_lattices,
             image.transfer.dtype,
             image.time is None,
         )
@@ -182,7 +195,8 @@ def _stack(images: list[Image], name: str) -> Image:
     template = images[0]
     stacked = [np.stack(same) for same in zip(*map(leaves, images), strict=True)]
     arrays = jax.tree.unflatten(jax.tree.structure(template.tree_flatten()[0]), stacked)
-    static = (name, "", (ny, nx), template.fft_shape, template.orders, template.psf_weights)
+    own = (template.fft_shape, template.orders, template.psf_weights, template.window_lattices)
+    static = (name, "", (ny, nx), *own)
     return Image.tree_unflatten(static, arrays)
 
 
@@ -192,5 +206,5 @@ def _unstack(stack: Image, row: int, label: tuple[str, str, tuple[int, int]]) ->
     arrays = jax.tree.map(lambda a: jnp.asarray(a)[row], stack.tree_flatten()[0])
     data, invvar = jax.tree.map(lambda a: a[:ny, :nx], arrays[:2])
     return Image.tree_unflatten(
-        (name, band, (ny, nx), stack.fft_shape, stack.orders, stack.psf_weights), (data, invvar, *arrays[2:])
+        (name, band, (ny, nx), *stack.tree_flatten()[1][3:]), (data, invvar, *arrays[2:])
     )

@@ -33,6 +33,7 @@ from bayesjoint.infer.space import (
 )
 from bayesjoint.light.registration import Registration
 from bayesjoint.light.sky import Sky
+from bayesjoint.light.windowed import Windowed
 from bayesjoint.render.images import Light
 from bayesjoint.render.place import frames_of, is_source, psf_latents
 
@@ -116,23 +117,30 @@ def _image_features(components: tuple, waves, frame, psf_weights) -> jax.Array:
     """The features (F,) of one image; where its PSF is a sum of terms, those of each term."""
     corrections = [c for c in components if isinstance(c, Registration)]
     terms, others = jnp.zeros((2, 1, waves.shape[1]), waves.dtype), []
+
+    def of_source(source):
+        centre, turned, flux = source.centre, waves, source.drawn_flux
+        for correction in corrections:
+            centre, flux = correction.move(centre, frame.centre), flux * correction.flux_scale
+            turned = jnp.matmul(correction.turn().T, turned, precision="highest")
+        drawn = flux * source.transform(*turned)
+        phase = waves[0] * centre[0] + waves[1] * centre[1]
+        cosine, sine, even, odd = jnp.cos(phase), jnp.sin(phase), jnp.real(drawn), jnp.imag(drawn)
+        pair = jnp.stack([even * cosine + odd * sine, odd * cosine - even * sine])[:, None]
+        if psf_weights is None:
+            return pair
+        position, _ = frame.pixel_map.linearise(centre)
+        return pair * psf_weights(position, psf_latents(components))[None, :, None]
+
     for component in components:
         if not is_source(component):
             if isinstance(component, Sky):
                 others += [jnp.ravel(leaf) for leaf in jax.tree.leaves(component)]
             continue
-        centre, turned, flux = component.centre, waves, component.drawn_flux
-        for correction in corrections:
-            centre, flux = correction.move(centre, frame.centre), flux * correction.flux_scale
-            turned = jnp.matmul(correction.turn().T, turned, precision="highest")
-        drawn = flux * component.transform(*turned)
-        phase = waves[0] * centre[0] + waves[1] * centre[1]
-        cosine, sine, even, odd = jnp.cos(phase), jnp.sin(phase), jnp.real(drawn), jnp.imag(drawn)
-        pair = jnp.stack([even * cosine + odd * sine, odd * cosine - even * sine])[:, None]
-        if psf_weights is not None:
-            position, _ = frame.pixel_map.linearise(centre)
-            pair = pair * psf_weights(position, psf_latents(components))[None, :, None]
-        terms = terms + pair
+        if isinstance(component, Windowed):
+            terms = terms + jnp.sum(jax.vmap(of_source)(component.sources), axis=0)
+        else:
+            terms = terms + of_source(component)
     return jnp.concatenate([terms.ravel(), *others])
 
 

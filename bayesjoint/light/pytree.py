@@ -44,8 +44,10 @@ def owner_of(components: Any, path) -> Any:
 
 
 def event_axes(components: Any, path) -> int:
-    """How many axes a parameter has of its own."""
-    return getattr(owner_of(components, path), "events", {}).get(path[-1].name, 0)
+    """How many axes a parameter has of its own, that over the sources of a `Windowed` among them."""
+    owners = [owner_of(components, path[:i]) for i in range(1, len(path) + 1)]
+    plates = sum(getattr(owner, "is_plate", False) for owner in owners)
+    return plates + getattr(owners[-1], "events", {}).get(path[-1].name, 0)
 
 
 def for_each(function: Callable[[Any], jax.Array], component: Any) -> jax.Array:

@@ -17,6 +17,7 @@ from bayesjoint.data.psf_basis import EigenWeights, ScaleWeights
 from bayesjoint.light.profile import Kind, Profile
 from bayesjoint.light.psf_state import PSFCoefficients, Seeing
 from bayesjoint.light.pytree import event_axes, owner_of
+from bayesjoint.light.windowed import Windowed
 from bayesjoint.render.place import frames_of, is_source, place
 from bayesjoint.render.spectral import draw
 
@@ -119,7 +120,7 @@ class Light:
             if not is_source(component):
                 continue
             tables = None, None
-            if isinstance(component, Profile):
+            if isinstance(component, Profile | Windowed):
                 tables = _tables_of(component, axis, dtype)
             own.append(tables[0])
             shared.append(tables[1])
@@ -128,7 +129,7 @@ class Light:
     def log_range(self) -> jax.Array:
         """0 where all parameters lie in their ranges, else -inf: what a log density gets. Its slopes are 0."""
         components = jax.tree.unflatten(self.treedef, self.leaves)
-        inside = [c.in_range for c in components if isinstance(c, Profile)]
+        inside = [c.in_range for c in components if isinstance(c, Profile | Windowed)]
         if not inside:
             return jnp.zeros(())
         return jnp.where(jnp.all(jnp.stack(inside)), 0.0, -jnp.inf)
@@ -160,14 +161,18 @@ def render_light(light: Light) -> tuple[jax.Array, ...]:
     )
 
 
-def _tables_of(component: Profile, axis: Profile, dtype) -> tuple:
+def _tables_of(component: Profile | Windowed, axis: Profile | Windowed, dtype) -> tuple:
     """The table of each image (None where shared), and the shared one."""
     leaves, treedef = jax.tree.flatten(component)
     axes = jax.tree.leaves(axis, is_leaf=lambda a: a is None)
 
     def table(*leaves):
         one = jax.tree.unflatten(treedef, leaves)
-        return one.kind.transform_table(one.shape_values, dtype)
+        if not isinstance(one, Windowed):
+            return one.kind.transform_table(one.shape_values, dtype)
+        if not isinstance(one.sources, Profile):
+            return None
+        return jax.vmap(lambda source: source.kind.transform_table(source.shape_values, dtype))(one.sources)
 
     if any(part == 0 for part in axis.shape_parts):
         return jax.vmap(table, in_axes=tuple(axes))(*leaves), None
@@ -185,7 +190,7 @@ _render_compiled = jax.jit(render_light)
 
 def light_on_image(image: Image, *components: Any) -> Light:
     """Components with scalar parameters on a single image, as a stack of one."""
-    _check_psf_latents((image,), components)
+    _check_has((image,), components)
     stack = jax.tree.map(lambda a: jnp.asarray(a)[None], image)
     return Light((stack,), *_spread(components, (0,), 1, (0,), per_image=False))
 
@@ -195,15 +200,20 @@ def light_on_stacks(images: ImageSet, *components: Any) -> Light:
 
     A parameter with a leading axis of the number of bands is taken per band; of the number of images, per image.
     """
-    _check_psf_latents(images.stacks, components)
+    _check_has(images.stacks, components)
     members = [i for stack in images.members for i in stack]
     return Light(images.stacks, *_spread(components, images.band_index, len(images.bands), members))
 
 
-def _check_psf_latents(images, components) -> None:
-    """Raise ValueError for a latent of the PSF that no image has."""
+def _check_has(images, components) -> None:
+    """Raise ValueError for a latent of the PSF, or a window, that no image has."""
     weights = [image.psf_weights for image in images]
     for component in components:
+        if isinstance(component, Windowed) and component.window >= len(images[0].window_lattices):
+            raise ValueError(
+                f"Windowed sources want window {component.window}, but the images have "
+                f"{len(images[0].window_lattices)}: give images.with_windows(12.0), widths in arcsec"
+            )
         if isinstance(component, Seeing) and not any(isinstance(w, ScaleWeights) for w in weights):
             raise ValueError(
                 "Seeing was given, but no image's PSF is a ScalablePSF: give psf=bj.ScalablePSF(...)"

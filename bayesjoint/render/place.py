@@ -21,6 +21,7 @@ from bayesjoint.light.profile import Profile
 from bayesjoint.light.psf_state import PSFCoefficients, Seeing
 from bayesjoint.light.registration import Registration
 from bayesjoint.light.sky import Sky
+from bayesjoint.light.windowed import Windowed
 from bayesjoint.render.lattice import FarPlaces, Grid, far_places, smooth_part
 
 
@@ -39,6 +40,7 @@ class Frame(NamedTuple):
     size, padded : array (2,)
         Pixels along x and y, of the stack the image is in and of its Fourier lattice.
     far : FarPlaces
+    windows : tuple of Window
     """
 
     pixel_map: PixelMap
@@ -48,6 +50,21 @@ class Frame(NamedTuple):
     size: Any
     padded: Any
     far: FarPlaces
+    windows: tuple[Any, ...] = ()
+
+
+class Window(NamedTuple):
+    """What windows of an image have of their own; of an image no larger, the image's: `is_whole`."""
+
+    size: Any
+    padded: Any
+    far: FarPlaces
+    is_whole: Any
+
+    @property
+    def lattice(self) -> dict[str, Any]:
+        """What a `Frame` takes over from it."""
+        return {"size": self.size, "padded": self.padded, "far": self.far}
 
 
 class Place(NamedTuple):
@@ -65,6 +82,8 @@ class Place(NamedTuple):
         What else its transform depends on.
     smooth : array (nodes, nodes) or None
         What to add to the spectrum's pixels, nJy per pixel on the nodes of a `Grid`; None for a point or a patch.
+    origin : array (2,) or None
+        Of sources in windows, which have an axis over them: the window's first pixel (x, y), from which `position` counts.
     """
 
     flux: Any
@@ -72,6 +91,7 @@ class Place(NamedTuple):
     axes: Any = None
     shape: Any = None
     smooth: Any = None
+    origin: Any = None
 
 
 class Scene(NamedTuple):
@@ -100,14 +120,22 @@ def frames_of(stacks: Sequence[Image]) -> Frame:
     def of_stack(stack: Image) -> Frame:
         count = stack.invvar.shape[0]
         dtype = jnp.result_type(stack.invvar)
-        size, padded = (
-            jnp.broadcast_to(jnp.asarray(n[::-1], dtype), (count, 2)) for n in (stack.shape, stack.fft_shape)
-        )
-        far = far_places(stack.shape[::-1], stack.fft_shape[::-1])
-        far = jax.tree.map(lambda a: np.broadcast_to(a.astype(dtype), (count, *a.shape)), far)
-        return Frame(stack.pixel_map, stack.pixel_area, stack.centre, stack.psf_covariance, size, padded, far)
+        lattice = _lattice_of(stack.shape, stack.fft_shape, count, dtype)
+        windows = []
+        for window in stack.window_lattices:
+            own = ((window.size,) * 2, window.fft_shape) if window.size else (stack.shape, stack.fft_shape)
+            windows.append(Window(*_lattice_of(*own, count, dtype), np.full(count, not window.size)))
+        whole = stack.pixel_map, stack.pixel_area, stack.centre, stack.psf_covariance
+        return Frame(*whole, *lattice, tuple(windows))
 
     return jax.tree.map(lambda *each: jnp.concatenate(each), *map(of_stack, stacks))
+
+
+def _lattice_of(shape, fft_shape, count: int, dtype) -> tuple:
+    """Size, padded size and far places of each of `count` images of a shape."""
+    far = far_places(shape[::-1], fft_shape[::-1])
+    own = np.array(shape[::-1]), np.array(fft_shape[::-1]), far
+    return jax.tree.map(lambda a: np.broadcast_to(a.astype(dtype), (count, *a.shape)), own)
 
 
 def place(frame: Frame, components: tuple) -> tuple[Scene, tuple[Grid | None, ...]]:
@@ -135,9 +163,12 @@ def psf_latents(components: tuple) -> PSFLatents:
 
 
 def _place_source(
-    source: Any, frame: Frame, corrections: Sequence[Registration]
+    source: Any, frame: Frame, corrections: Sequence[Registration], window: Window | None = None
 ) -> tuple[Place, Grid | None]:
-    """A source on one image, and the nodes of its smooth part where it has one."""
+    """A source on one image or in a window of it, and the nodes of its smooth part where it has one."""
+    if isinstance(source, Windowed):
+        own = frame.windows[source.window]
+        return jax.vmap(lambda one: _place_source(one, frame, corrections, own))(source.sources)
     centre, turn, flux_scale = source.centre, None, 1.0
     for correction in corrections:
         centre, flux_scale = correction.move(centre, frame.centre), flux_scale * correction.flux_scale
@@ -145,8 +176,13 @@ def _place_source(
     position, jacobian = frame.pixel_map.linearise(centre)
     if turn is not None:
         jacobian = jnp.matmul(jacobian, turn, precision="highest")
+    origin = None
+    if window is not None:
+        middle = jnp.round(jax.lax.stop_gradient(position)) - jnp.floor(window.size / 2)
+        origin = jnp.where(window.is_whole, 0.0, middle)
+        position, frame = position - origin, frame._replace(**window.lattice)
     inside = _is_inside(position, frame)
-    drawn = Place(jnp.where(inside, flux_scale * source.drawn_flux, 0.0), position)
+    drawn = Place(jnp.where(inside, flux_scale * source.drawn_flux, 0.0), position, origin=origin)
     if not isinstance(source, Profile):
         return drawn, None
     axes = jnp.matmul(source.axes, jacobian.T, precision="highest")

@@ -11,6 +11,7 @@ too, in both modes of differentiation, where sums over all modes would cost seve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from bayesjoint.data.image import Image
 from bayesjoint.data.psf_basis import PSFLatents
 from bayesjoint.light.patch import PatchForm
 from bayesjoint.light.profile import Kind
+from bayesjoint.light.windowed import WindowedKind
 from bayesjoint.render.lattice import Grid, product, spread
 from bayesjoint.render.place import Place, Scene
 
@@ -42,8 +44,11 @@ def draw(
         What its `transform_table` gave.
     """
     ny, nx = image.shape
-    level, pixels, spectrum = scene.level, None, None
+    level, pixels, spectrum, windows = scene.level, None, None, []
     for source, grid, kind, table in zip(scene.sources, grids, kinds, tables, strict=True):
+        if isinstance(kind, WindowedKind):
+            windows.append(draw_windows(image, source, grid, kind, table, scene.psf))
+            continue
         term = _spectrum(source, kind, table, image, _transfer(image, source, scene.psf))
         spectrum = term if spectrum is None else spectrum + term
         if grid is not None:
@@ -55,7 +60,49 @@ def draw(
         pixels = sharp + (level if pixels is None else pixels)
     if scene.surface is not None:
         pixels = _spread_surface(scene.surface, image.shape) + (level if pixels is None else pixels)
+    for drawn in windows:
+        pixels = drawn + (level if pixels is None else pixels)
     return jnp.broadcast_to(level, image.shape) if pixels is None else pixels
+
+
+class _Canvas(NamedTuple):
+    """What of an `Image` a source is drawn on: of the image itself, or of one of its windows."""
+
+    shape: tuple[int, ...]
+    fft_shape: tuple[int, ...]
+    orders: tuple[tuple[int, int], ...]
+    transfer: Any
+    psf_weights: Any
+
+
+def draw_windows(
+    image: Image, sources: Place, grid, kind: WindowedKind, table, latents: PSFLatents
+) -> jax.Array:
+    """Model pixels (ny, nx) of sources (their arrays have a leading axis) each in a window of its own."""
+    lattice = image.window_lattices[kind.window]
+    size = lattice.size
+    canvas = _Canvas(image.shape, image.fft_shape, image.orders, image.transfer, image.psf_weights)
+    if size:
+        canvas = _Canvas((size, size), *lattice[1:], image.windows[kind.window], image.psf_weights)
+
+    def one(source, grid, table):
+        scene = Scene(jnp.zeros((), source.position.dtype), (source,), None, latents)
+        return draw(canvas, scene, (grid,), (kind.inner,), (table,))  # type: ignore[arg-type]
+
+    stamps = jax.vmap(one)(sources, grid, table)
+    if not size:
+        return jnp.sum(stamps, axis=0)
+    (ny, nx), limit = image.shape, jnp.asarray(image.shape[::-1], jnp.int32)
+    # windows may hang over the edges, or lie beyond them, in a margin that is cut off
+    corner = jnp.clip(sources.origin.astype(jnp.int32) + size, 0, limit[None] + size)
+
+    def add(pixels, window):
+        (x, y), stamp = window
+        there = jax.lax.dynamic_slice(pixels, (y, x), (size, size))
+        return jax.lax.dynamic_update_slice(pixels, there + stamp, (y, x)), None
+
+    blank = jnp.zeros((ny + 2 * size, nx + 2 * size), stamps.dtype)
+    return jax.lax.scan(add, blank, (corner, stamps))[0][size : size + ny, size : size + nx]
 
 
 def _spread_surface(coefficients, shape: tuple[int, int]) -> jax.Array:
@@ -71,7 +118,8 @@ def _transfer(image: Image, source: Place, latents: PSFLatents) -> jax.Array:
     """Transfer function (orders, ny, nx // 2 + 1) of the PSF at a source."""
     if image.psf_weights is None:
         return jnp.asarray(image.transfer)
-    weights = image.psf_weights(source.position, latents).astype(image.transfer.dtype)
+    place = source.position if source.origin is None else source.position + source.origin
+    weights = image.psf_weights(place, latents).astype(image.transfer.dtype)
     return jnp.tensordot(weights, image.transfer, 1, precision="highest")
 
 
