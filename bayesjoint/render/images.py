@@ -18,7 +18,7 @@ from bayesjoint.light.profile import Kind, Profile
 from bayesjoint.light.psf_state import PSFCoefficients, Seeing
 from bayesjoint.light.pytree import event_axes, owner_of
 from bayesjoint.light.windowed import Windowed
-from bayesjoint.render.place import frames_of, is_source, place
+from bayesjoint.render.place import AT_ONCE, frames_of, is_source, place
 from bayesjoint.render.spectral import draw
 
 _PAIRS = ("centre", "gradient")
@@ -161,7 +161,7 @@ def render_light(light: Light) -> tuple[jax.Array, ...]:
     )
 
 
-def _tables_of(component: Profile | Windowed, axis: Profile | Windowed, dtype) -> tuple:
+def _tables_of(component: Any, axis: Any, dtype) -> tuple:
     """The table of each image (None where shared), and the shared one."""
     leaves, treedef = jax.tree.flatten(component)
     axes = jax.tree.leaves(axis, is_leaf=lambda a: a is None)
@@ -172,7 +172,11 @@ def _tables_of(component: Profile | Windowed, axis: Profile | Windowed, dtype) -
             return one.kind.transform_table(one.shape_values, dtype)
         if not isinstance(one.sources, Profile):
             return None
-        return jax.vmap(lambda source: source.kind.transform_table(source.shape_values, dtype))(one.sources)
+        return jax.lax.map(
+            lambda source: source.kind.transform_table(source.shape_values, dtype),
+            one.sources,
+            batch_size=AT_ONCE,
+        )
 
     if any(part == 0 for part in axis.shape_parts):
         return jax.vmap(table, in_axes=tuple(axes))(*leaves), None

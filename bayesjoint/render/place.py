@@ -24,6 +24,8 @@ from bayesjoint.light.sky import Sky
 from bayesjoint.light.windowed import Windowed
 from bayesjoint.render.lattice import FarPlaces, Grid, far_places, smooth_part
 
+AT_ONCE = 10  # sources in windows: more of them do not fit the cache
+
 
 class Frame(NamedTuple):
     """The geometry of one image; of all images of a set where its arrays have a leading axis.
@@ -124,17 +126,24 @@ def frames_of(stacks: Sequence[Image]) -> Frame:
         windows = []
         for window in stack.window_lattices:
             own = ((window.size,) * 2, window.fft_shape) if window.size else (stack.shape, stack.fft_shape)
-            windows.append(Window(*_lattice_of(*own, count, dtype), np.full(count, not window.size)))
-        whole = stack.pixel_map, stack.pixel_area, stack.centre, stack.psf_covariance
-        return Frame(*whole, *lattice, tuple(windows))
+            is_whole = np.full(count, not window.size)
+            windows.append(Window(**_lattice_of(own[0], own[1], count, dtype), is_whole=is_whole))
+        return Frame(
+            stack.pixel_map,
+            stack.pixel_area,
+            stack.centre,
+            stack.psf_covariance,
+            **lattice,
+            windows=tuple(windows),
+        )
 
     return jax.tree.map(lambda *each: jnp.concatenate(each), *map(of_stack, stacks))
 
 
-def _lattice_of(shape, fft_shape, count: int, dtype) -> tuple:
+def _lattice_of(shape, fft_shape, count: int, dtype) -> dict[str, Any]:
     """Size, padded size and far places of each of `count` images of a shape."""
     far = far_places(shape[::-1], fft_shape[::-1])
-    own = np.array(shape[::-1]), np.array(fft_shape[::-1]), far
+    own = {"size": np.array(shape[::-1]), "padded": np.array(fft_shape[::-1]), "far": far}
     return jax.tree.map(lambda a: np.broadcast_to(a.astype(dtype), (count, *a.shape)), own)
 
 
@@ -168,7 +177,9 @@ def _place_source(
     """A source on one image or in a window of it, and the nodes of its smooth part where it has one."""
     if isinstance(source, Windowed):
         own = frame.windows[source.window]
-        return jax.vmap(lambda one: _place_source(one, frame, corrections, own))(source.sources)
+        return jax.lax.map(
+            lambda one: _place_source(one, frame, corrections, own), source.sources, batch_size=AT_ONCE
+        )
     centre, turn, flux_scale = source.centre, None, 1.0
     for correction in corrections:
         centre, flux_scale = correction.move(centre, frame.centre), flux_scale * correction.flux_scale

@@ -18,12 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image import Image
+from bayesjoint.data.lattice import WindowLattice
 from bayesjoint.data.psf_basis import PSFLatents
 from bayesjoint.light.patch import PatchForm
 from bayesjoint.light.profile import Kind
 from bayesjoint.light.windowed import WindowedKind
 from bayesjoint.render.lattice import Grid, product, spread
-from bayesjoint.render.place import Place, Scene
+from bayesjoint.render.place import AT_ONCE, Place, Scene
 
 
 def draw(
@@ -79,17 +80,19 @@ def draw_windows(
     image: Image, sources: Place, grid, kind: WindowedKind, table, latents: PSFLatents
 ) -> jax.Array:
     """Model pixels (ny, nx) of sources (their arrays have a leading axis) each in a window of its own."""
-    lattice = image.window_lattices[kind.window]
+    lattice: WindowLattice = image.window_lattices[kind.window]
     size = lattice.size
     canvas = _Canvas(image.shape, image.fft_shape, image.orders, image.transfer, image.psf_weights)
     if size:
-        canvas = _Canvas((size, size), *lattice[1:], image.windows[kind.window], image.psf_weights)
+        transfer = image.windows[kind.window]
+        canvas = _Canvas((size, size), lattice.fft_shape, lattice.orders, transfer, image.psf_weights)
 
-    def one(source, grid, table):
+    def one(each):
+        source, grid, table = each
         scene = Scene(jnp.zeros((), source.position.dtype), (source,), None, latents)
         return draw(canvas, scene, (grid,), (kind.inner,), (table,))  # type: ignore[arg-type]
 
-    stamps = jax.vmap(one)(sources, grid, table)
+    stamps = jax.lax.map(one, (sources, grid, table), batch_size=AT_ONCE)
     if not size:
         return jnp.sum(stamps, axis=0)
     (ny, nx), limit = image.shape, jnp.asarray(image.shape[::-1], jnp.int32)

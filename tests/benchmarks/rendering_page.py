@@ -158,8 +158,8 @@ OURS = (
     ("of the Jacobian at once", "jacfwd_images", 1),
     ("one source of Re 3 in the same image, forward, ms", "one_small_ms", 1),
     ("the same, value and gradient, ms", "one_small_gradient_ms", 1),
-    ("ten of them over one, forward", "ten_ms/one_small_ms", 1),
-    ("ten of them over one, value and gradient", "ten_gradient_ms/one_small_gradient_ms", 1),
+    ("ten of them, in windows of 48 pixels, over that one: forward", "ten_ms/one_small_ms", 1),
+    ("the same, value and gradient", "ten_gradient_ms/one_small_gradient_ms", 1),
     ("temporary memory of value and gradient of ten, in images", "ten_gradient_images", 1),
 )
 RATIOS = (

@@ -30,7 +30,7 @@ SCENE = {
     "Re": 12.5,
     "at": (0.83, -1.21),
 }
-SKY, NOISE, BRIGHTNESS, SMALL, MANY = 0.5, 1.0, 100.0, 3.0, 10
+SKY, NOISE, BRIGHTNESS, SMALL, MANY, WINDOW = 0.5, 1.0, 100.0, 3.0, 10, 48
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
 KEPT = "ours, heap kept"
 HEAP_KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4000000000", "MALLOC_TOP_PAD_": "300000000"}
@@ -108,11 +108,11 @@ def measure_ours(data: np.ndarray) -> dict:
     from helpers.scenes import make_image
 
     image = make_image(data.shape, SCENE["scale"], bj.gaussian_psf(SCENE["fwhm"]), data=data)
-    image = jax.device_put(image)
+    blank, image = image, jax.device_put(image)
     values = np.array([*SCENE["at"], SCENE["q"], SCENE["pa"], SCENE["n"], SCENE["Re"], BRIGHTNESS, SKY])
     report |= {"parameters": values.size, "precision": "float64"}
     report |= one_galaxy(image, values) | {"peak_mb": peak_mb()}
-    return report | many_sources(image)
+    return report | many_sources(blank)
 
 
 def model(values, image):
@@ -156,8 +156,8 @@ def one_galaxy(image, values) -> dict:
     return report | {f"{name}_images": allocation(f, values, image) for name, f in compiled.items()}
 
 
-def many_sources(image) -> dict:
-    """Ten small sources in one image over one of them: forward, value and gradient, allocation."""
+def many_sources(blank) -> dict:
+    """Ten small sources in windows over one on the whole image: forward, value and gradient, allocation."""
     import jax
 
     import bayesjoint as bj
@@ -166,15 +166,23 @@ def many_sources(image) -> dict:
     each = np.array([0, 0, SCENE["q"], SCENE["pa"], SCENE["n"], SMALL * SCENE["scale"], BRIGHTNESS])
     values = np.tile(each, (MANY, 1))
     values[:, :2] = rng.uniform(-50, 50, (MANY, 2))
+    whole, windows = (jax.device_put(image) for image in (blank, blank.with_windows(WINDOW * SCENE["scale"])))
+
+    def one(values, image):
+        return bj.render(image, bj.Sersic(values[0, :2], *values[0, 2:]))
 
     def several(values, image):
-        return bj.render(image, *(bj.Sersic(row[:2], *row[2:]) for row in values))
+        return bj.render(image, bj.Windowed(bj.Sersic(values[:, :2], *values[:, 2:].T)))
 
-    forward, gradient = jax.jit(several), jax.jit(jax.value_and_grad(chi2(several)))
-    calls = [caller(f, v, image) for f in (forward, gradient) for v in (values[:1], values)]
-    names = ("one_small_ms", "ten_ms", "one_small_gradient_ms", "ten_gradient_ms")
+    programs = [
+        (jax.jit(function), image)
+        for model, image in ((one, whole), (several, windows))
+        for function in (model, jax.value_and_grad(chi2(model)))
+    ]
+    calls = [caller(program, values, image) for program, image in programs]
+    names = ("one_small_ms", "one_small_gradient_ms", "ten_ms", "ten_gradient_ms")
     report = dict(zip(names, in_turn(*calls), strict=True))
-    return report | {"ten_gradient_images": allocation(gradient, values, image)}
+    return report | {"ten_gradient_images": allocation(programs[-1][0], values, windows)}
 
 
 def caller(function, *arguments):
