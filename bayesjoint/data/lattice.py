@@ -54,6 +54,6 @@ def window_lattice(
         return np.zeros(0), WindowLattice(0)
     # a small source in the middle of its window: its copies need no more room than the PSF
     half = int(_PAD_STEP * np.ceil(min(psf.half_width(pixel_scale), _MAX_PAD) / _PAD_STEP))
-    padded = next_fast_len(size + max(half, _PAD_STEP), real=True)
+    padded: Any = next_fast_len(size + max(half, _PAD_STEP), real=True)
     transfer, orders = folded_transfer(psf, (padded, padded), jacobian)
     return transfer, WindowLattice(size, (padded, padded), orders)
