@@ -1,5 +1,6 @@
 """What all tests share: float64, strict JAX promotion, builders, and where the observed data are."""
 
+import gc
 import os
 import shutil
 import sys
@@ -43,6 +44,14 @@ def strict_promotion(request):
         return
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Compiled programs of a module are dropped after it: thousands of them would exhaust a process's memory maps."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
