@@ -6,7 +6,7 @@ import os
 # it reads this once, when JAX is first imported. Failures are raised as exceptions all the same.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from bayesjoint.compilation import enable_compilation_cache
+from bayesjoint.compilation import compiler_options, enable_compilation_cache
 from bayesjoint.data.airy import airy_psf
 from bayesjoint.data.analytic_psf import gaussian_mixture_psf, gaussian_psf, moffat_psf
 from bayesjoint.data.fits import read_image, read_images
@@ -91,6 +91,7 @@ __all__ = [
     "Warp",
     "Windowed",
     "airy_psf",
+    "compiler_options",
     "enable_compilation_cache",
     "fit_map",
     "gaussian_mixture_psf",

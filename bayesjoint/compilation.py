@@ -1,11 +1,16 @@
-"""JAX's compilation cache on disk: what one process compiled, the next one loads."""
+"""How programs are compiled: quickly, and kept on disk, so that what one process compiled the next one loads."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
+from typing import Any
 
 import jax
+from jax.core import Tracer
+from jax.errors import JaxRuntimeError
 from jax.experimental.compilation_cache import compilation_cache
 
 LEAST_SECONDS = 0.1
@@ -56,3 +61,43 @@ def _default_folder() -> Path:
         return Path(given).expanduser()
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(caches).expanduser() / "bayesjoint" / "jax"
+
+
+@cache
+def compiler_options() -> dict[str, Any]:
+    """Options for `jax.jit` under which programs of this package compile in half the time, and run as fast.
+
+    On CPUs XLA makes every fused loop by way of a tower of intermediate languages; its older way is twice as quick for
+    programs of many small steps. Elsewhere, and where XLA no longer knows it, there are no options.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> square = jax.jit(lambda x: x**2, compiler_options=compiler_options())
+    >>> print(square(jnp.array(3.0)))
+    9.0
+    """
+    options = {"xla_cpu_use_fusion_emitters": False}
+    if jax.default_backend() != "cpu":
+        return {}
+    try:
+        jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()
+    except JaxRuntimeError:
+        return {}
+    return options
+
+
+def quick_jit(function: Callable[..., Any], *, static_argnames: Any = ()) -> Callable[..., Any]:
+    """`jax.jit` with `compiler_options`; part of a larger program where it is called from one."""
+    nested = jax.jit(function, static_argnames=static_argnames)
+
+    @cache
+    def alone():
+        return jax.jit(function, static_argnames=static_argnames, compiler_options=compiler_options())
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        is_traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs)))
+        return (nested if is_traced else alone())(*args, **kwargs)
+
+    return call

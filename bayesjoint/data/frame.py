@@ -18,7 +18,6 @@ from astropy.wcs import WCS
 ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
 DEGREE = 5
 _POWERS = np.array([(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)], np.int32)
-_EAST, _NORTH = _POWERS.T
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,8 @@ class PixelMap:
 
     Attributes
     ----------
-    coefficients : array (2, 21)
-        Of x and of y, in the powers of the normalised offsets `(centre - origin) / scale`.
+    coefficients : array (2, 6, 6)
+        Of x and of y, by the powers of the normalised offsets `(centre - origin) / scale` to the North, then to the East.
     origin : array (2,), scale : array ()
         Normalisation, arcsec.
     """
@@ -89,8 +88,9 @@ class PixelMap:
 
     def pixel(self, centre: np.ndarray) -> np.ndarray:
         """The same as calling the map, in numpy: for work outside compiled programs."""
-        u = (np.asarray(centre, dtype=float) - self.origin) / self.scale
-        return self.coefficients @ (u[0] ** _POWERS[:, 0] * u[1] ** _POWERS[:, 1])
+        east, north = (np.asarray(centre, dtype=float) - self.origin) / self.scale
+        powers = np.arange(DEGREE + 1)
+        return north**powers @ self.coefficients @ east**powers
 
     def linearise(self, centre) -> tuple[jax.Array, jax.Array]:
         """Pixel position (2,) of `centre`, and there d(x, y)/d(east, north) (2, 2), pixels per arcsec."""
@@ -98,18 +98,12 @@ class PixelMap:
         powers = [jnp.ones_like(u)]
         for _ in range(DEGREE):
             powers.append(powers[-1] * u)
-        powers = jnp.stack(powers)
-        slopes = jnp.arange(DEGREE + 1, dtype=u.dtype)[:, None] * jnp.roll(powers, 1, axis=0)
-        along, across, d_along, d_across = (
-            powers[_EAST, 0],
-            powers[_NORTH, 1],
-            slopes[_EAST, 0],
-            slopes[_NORTH, 1],
-        )
-        basis = jnp.stack([along * across, d_along * across, along * d_across], axis=1)
-        basis = basis / jnp.stack([jnp.ones_like(self.scale), self.scale, self.scale])[None]
-        mapped = jnp.matmul(self.coefficients, basis, precision="highest")
-        return mapped[:, 0], mapped[:, 1:]
+        slopes = [jnp.zeros_like(u), *(i * powers[i - 1] / self.scale for i in range(1, DEGREE + 1))]
+        # (value or slope, power, east or north)
+        basis = jnp.stack([jnp.stack(powers), jnp.stack(slopes)])
+        along = jnp.matmul(self.coefficients, basis[None, :, :, 0].mT, precision="highest")
+        mapped = jnp.matmul(basis[None, :, :, 1], along, precision="highest")
+        return mapped[:, 0, 0], jnp.stack([mapped[:, 0, 1], mapped[:, 1, 0]], axis=1)
 
 
 def fit_pixel_map(wcs: WCS, shape: tuple[int, int], frame: TangentFrame, tolerance: float = 1e-3) -> PixelMap:
@@ -142,4 +136,6 @@ def fit_pixel_map(wcs: WCS, shape: tuple[int, int], frame: TangentFrame, toleran
             f"the WCS is too distorted for a polynomial of degree {DEGREE} (misses by {missed:.2g} pixels): "
             "cut the image to a smaller piece around the source"
         )
-    return PixelMap(coefficients, origin, scale)
+    by_power = np.zeros((2, DEGREE + 1, DEGREE + 1))
+    by_power[:, _POWERS[:, 1], _POWERS[:, 0]] = coefficients
+    return PixelMap(by_power, origin, scale)

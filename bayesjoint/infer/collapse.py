@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.compress import Compressed, Form, light_features
 from bayesjoint.infer.space import Layout, Program, density_and_light
 from bayesjoint.render.images import Light
@@ -124,7 +125,7 @@ def _log_volume(unit, root) -> jax.Array:
     return jnp.sum(jnp.log(unit) - jnp.log(jnp.diag(root)) + 0.5 * jnp.log(2 * jnp.pi))
 
 
-@partial(jax.jit, static_argnames=("program", "split"))
+@partial(quick_jit, static_argnames=("program", "split"))
 def complete(
     program: Program, split: Split, rests, noise, args: tuple, compressed: Compressed
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -197,7 +198,7 @@ def _slopes(program: Program, layout: Layout, z, args: tuple) -> _Slopes:
     return jax.device_get(_slopes_jitted(program, layout, z, args))
 
 
-@partial(jax.jit, static_argnames=("program", "layout"))
+@partial(quick_jit, static_argnames=("program", "layout"))
 def _slopes_jitted(program: Program, layout: Layout, z, args: tuple) -> _Slopes:
     def light_of(z):
         lights = density_and_light(program, layout, z, args)[1]

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.observed import observe_mean, site_log_density
 from bayesjoint.infer.space import (
@@ -240,7 +241,7 @@ class _Start(NamedTuple):
     residuals: list
 
 
-@partial(jax.jit, static_argnames=("program", "layout"))
+@partial(quick_jit, static_argnames=("program", "layout"))
 def _features(program: Program, layout: Layout, points, means: dict, args: tuple) -> tuple[Any, list[_Start]]:
     """Log density but for what is rendered at the first point, and of each light what there is to know of all points."""
     _, lights, trace = prior_and_light(program, layout, points[0], args)
@@ -261,7 +262,7 @@ def _features(program: Program, layout: Layout, points, means: dict, args: tuple
     return density, [_Start(*parts) for parts in zip(waves, features, residuals, strict=True)]
 
 
-@partial(jax.jit, static_argnames=("program", "layout"))
+@partial(quick_jit, static_argnames=("program", "layout"))
 def _exact(program: Program, layout: Layout, zs, means: dict, args: tuple) -> tuple[jax.Array, dict]:
     """Exact log posterior (N,), and weighted departures of each site's model pixels from `means` (N, images, pixels)."""
 

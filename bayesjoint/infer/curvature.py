@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.observed import log_scale, observe_mean, site_log_density
 from bayesjoint.infer.space import (
     Layout,
@@ -43,7 +44,7 @@ class Quadratic(NamedTuple):
     means: dict[str, jax.Array]
 
 
-@partial(jax.jit, static_argnames=("program", "layout"))
+@partial(quick_jit, static_argnames=("program", "layout"))
 def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
     """Value, gradient and curvature of the log posterior at z (P,), and the model pixels: all a fit needs, as one
     program to compile.
@@ -173,7 +174,7 @@ def _positive_part(matrix) -> jax.Array:
     return jnp.matmul(vectors * jnp.maximum(values, 0.0), vectors.T, precision="highest")
 
 
-@partial(jax.jit, static_argnames=("program", "layout"))
+@partial(quick_jit, static_argnames=("program", "layout"))
 def values_and_errors(program: Program, layout: Layout, z, root_covariance, args: tuple) -> tuple[dict, dict]:
     """Constrained values at z and their standard errors, by the columns of a root of the covariance (P, P)."""
 

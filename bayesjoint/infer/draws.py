@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.space import Layout, Program, constrained_values, latent_plates
 
@@ -68,7 +69,7 @@ class Draws:
         return 0.0 if self.likelihood_errors is None else float(np.std(self.likelihood_errors))
 
 
-@partial(jax.jit, static_argnames=("program", "layout"))
+@partial(quick_jit, static_argnames=("program", "layout"))
 def _constrain_all(program: Program, layout: Layout, z, args: tuple) -> dict[str, jax.Array]:
     return jax.vmap(lambda one: constrained_values(program, layout, one, args))(z)
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.curvature import values_and_errors
 from bayesjoint.infer.goodness import judge_fit, judge_images
 from bayesjoint.infer.lm import Climb, climb, covariance_of
@@ -185,7 +186,7 @@ def _start(program: Program, layout: Layout, args: tuple, given: dict) -> jax.Ar
     return z
 
 
-_start_jitted = jax.jit(start_vector, static_argnames=("program", "layout"))
+_start_jitted = quick_jit(start_vector, static_argnames=("program", "layout"))
 
 
 def _check_start(start: dict[str, Any], layout: Layout) -> None:

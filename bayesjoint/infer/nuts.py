@@ -23,6 +23,7 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 from tqdm.auto import tqdm
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.space import Program
 
 CHUNK = 25
@@ -104,7 +105,7 @@ def _kernel(
 
     start, step = hmc(potential_fn_gen=potential_of, algo="NUTS")
 
-    @jax.jit
+    @quick_jit
     def first(u, potential, gradient, key, whitening, known):
         return start(
             ParamInfo(u, potential, gradient),
@@ -117,7 +118,7 @@ def _kernel(
             rng_key=key,
         )
 
-    @partial(jax.jit, static_argnames="draws")
+    @partial(quick_jit, static_argnames="draws")
     def chunk(state, whitening, known, draws: int):
         def one(state, _):
             state = step(state, (whitening, known), {})

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.collapse import Split, collapsed_log_posterior, complete, split_linear
 from bayesjoint.infer.compress import (
     Fitted,
@@ -216,7 +217,7 @@ def _whole_target(program: Program, layout: Layout, region: Region, known: tuple
     return Target(compressed_log_posterior, program, layout, known, whitening, lambda x: slope(x, *known))
 
 
-_compressed_slope = jax.jit(
+_compressed_slope = quick_jit(
     jax.value_and_grad(compressed_log_posterior, argnums=2), static_argnames=("program", "layout")
 )
 

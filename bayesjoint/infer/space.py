@@ -20,6 +20,7 @@ import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.distributions.transforms import biject_to
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.observed import is_rendered, site_log_density
 from bayesjoint.model.observe import RecordLight
 from bayesjoint.render.images import Light
@@ -221,7 +222,7 @@ def latent_ends(program: Program, args: tuple) -> dict[str, tuple[float, float]]
     return {name: (float(a), float(b)) for name, (a, b) in ends.items() if np.ndim(a) == np.ndim(b) == 0}
 
 
-@partial(jax.jit, static_argnames="program")
+@partial(quick_jit, static_argnames="program")
 def _latent_ends(program: Program, args: tuple) -> dict[str, tuple[jax.Array, jax.Array]]:
     trace = handlers.trace(handlers.seed(RecordLight(program), 0)).get_trace(*args)
     supports = {name: site["fn"].support for name, site in trace.items() if _is_latent(site)}

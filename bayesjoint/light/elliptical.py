@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from bayesjoint.light import panels
+from bayesjoint.light.blur import radial_derivatives
 from bayesjoint.light.profile import Profile
 
 
@@ -23,6 +24,11 @@ class Elliptical(Profile):
     def radial_form(cls, r2, shape) -> jax.Array:
         """Brightness at squared radii, in units of the profile's own, for unit `brightness_scale`."""
         raise NotImplementedError
+
+    @classmethod
+    def radial_derivatives(cls, r2, shape) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The form at squared radii and its first two derivatives by them."""
+        return radial_derivatives(lambda r2: cls.radial_form(r2, shape), r2)
 
     @classmethod
     def radial_transform(cls, k2, shape, table=None) -> jax.Array:
@@ -81,20 +87,3 @@ class Elliptical(Profile):
     def radial_brightness(self, r2) -> jax.Array:
         """Surface brightness (nJy/arcsec^2) at squared radii in units of the profile's own."""
         return self.brightness_scale * self.kind.radial_form(r2, self.shape_values)
-
-    def blurred_brightness(self, x, covariance) -> jax.Array:
-        """Brightness convolved with a narrow kernel, as that of `Profile`, from derivatives by the squared radius."""
-        shape = self.shape_values
-
-        def along(function, r2):
-            return jax.jvp(function, (r2,), (jnp.ones_like(r2),))
-
-        def form(r2):
-            return self.kind.radial_form(r2, shape)
-
-        r2 = jnp.sum(x**2, axis=0)
-        (value, first), (_, second) = along(lambda r2: along(form, r2), r2)
-        (a, b), (_, c) = covariance
-        spread = a * x[0] ** 2 + 2 * b * x[0] * x[1] + c * x[1] ** 2
-        bent = 2 * second * spread + first * (a + c)
-        return self.brightness_scale * (value + bent)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
+from bayesjoint.light.blur import plane_derivatives, radial_derivatives
 from bayesjoint.light.cells import Cells, evaluate, hermite_cubics, look_up
 
 CELLS = Cells(first_octave=-16, last_octave=26, bits=4)
@@ -50,6 +51,19 @@ class PolarKind:
     def plane_form(self, x, shape) -> jax.Array:
         """Brightness at x (2, ...), in units of the semi-axes, for unit `brightness_scale`."""
         raise NotImplementedError
+
+    def plane_derivatives(self, x, shape) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """The form at x and its second derivatives xx, xy, yy."""
+        return plane_derivatives(lambda x: self.plane_form(x, shape), x)
+
+    def radial_derivatives(self, r2, shape) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Of forms that are the same at all angles: value and its first two derivatives by the squared radius."""
+
+        def form(r2):
+            r = jnp.sqrt(jnp.where(r2 > 0, r2, 1.0))
+            return self.plane_form(jnp.stack([jnp.where(r2 > 0, r, 0.0), jnp.zeros_like(r2)]), shape)
+
+        return radial_derivatives(form, r2)
 
     @property
     def orders(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.light.blur import blurred_form, plane_derivatives
 from bayesjoint.light.checks import check_plain, check_range
 from bayesjoint.light.geometry import as_centre, as_vector, ellipse_coordinates, semi_axes
 
@@ -37,6 +38,13 @@ class Kind(Protocol):
 
     def plane_form(self, x, shape) -> jax.Array:
         """Brightness at x (2, ...), in units of the semi-axes, for unit `brightness_scale`."""
+        ...
+
+    def plane_derivatives(self, x, shape) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """The form at x and its second derivatives xx, xy, yy.
+
+        A kind that `is_radial` has `radial_derivatives(r2, shape)` instead: value, first and second by the squared radius.
+        """
         ...
 
     def plane_transform(self, k1, k2, shape, table=None) -> tuple[jax.Array, jax.Array | None]:
@@ -177,6 +185,11 @@ class Profile:
         return AB_ZEROPOINT_NJY - 2.5 * jnp.log10(jnp.where(flux > 0, flux, jnp.nan))
 
     @classmethod
+    def plane_derivatives(cls, x, shape) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """The form at x (2, ...) and its second derivatives xx, xy, yy."""
+        return plane_derivatives(lambda x: cls.plane_form(x, shape), x)  # type: ignore[attr-defined]
+
+    @classmethod
     def transform_table(cls, shape, dtype) -> jax.Array | None:
         """What makes the transform quick at many wave numbers; None where nothing does."""
         return None
@@ -197,30 +210,8 @@ class Profile:
         return self.brightness_scale * self.kind.plane_form(x, self.shape_values)
 
     def blurred_brightness(self, x, covariance) -> jax.Array:
-        """Brightness convolved with a narrow kernel, to first order in its covariance: I + C : grad grad I / 2.
-
-        Parameters
-        ----------
-        x : array (2, ...)
-            Offsets from the centre in units of the semi-axes: several widths of the kernel away from the centre.
-        covariance : array (2, 2) or (2, 2, ...)
-            Of the kernel, in the same units; of each place its own where it has more axes.
-        """
-        shape = self.shape_values
-        (a, b), (_, c) = covariance
-
-        def second(*direction):
-            """The form, and its second derivative along a direction."""
-            along = jnp.stack([jnp.full_like(x[0], part) for part in direction])
-
-            def slope(x):
-                return jax.jvp(lambda x: self.kind.plane_form(x, shape), (x,), (along,))
-
-            (value, _), (_, bent) = jax.jvp(slope, (x,), (along,))
-            return value, bent
-
-        (value, xx), (_, yy), (_, both) = second(1.0, 0.0), second(0.0, 1.0), second(1.0, 1.0)
-        return self.brightness_scale * (value + 0.5 * ((a - b) * xx + (c - b) * yy + b * both))
+        """Brightness convolved with a narrow kernel, as `blurred_form` has it."""
+        return self.brightness_scale * blurred_form(self.kind, x, covariance, self.shape_values)
 
 
 def ravelled(parts) -> jax.Array:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.light.blur import radial_derivatives
 from bayesjoint.light.cells import evaluate, hermite_cubics, look_up
 from bayesjoint.light.elliptical import Elliptical
 from bayesjoint.light.panels import (
@@ -51,6 +52,10 @@ class NumericalKind:
     def plane_form(self, x, shape) -> jax.Array:
         """The same at x (2, ...), in units of the semi-axes."""
         return self.radial_form(jnp.sum(x**2, axis=0), shape)
+
+    def radial_derivatives(self, r2, shape) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The same and its first two derivatives by the squared radius."""
+        return radial_derivatives(lambda r2: self.radial_form(r2, shape), r2)
 
     def radial_transform(self, k2, shape, table=None) -> jax.Array:
         """Fourier transform of the round profile of unit flux at squared wave numbers."""

@@ -109,19 +109,15 @@ class Sersic(Elliptical):
         """exp(-b (r^(1/n) - 1)) at squared radii in units of Re."""
         return jnp.exp(sersic_b(shape[0]) * (1 - _root(r2, shape[0])))
 
-    def blurred_brightness(self, x, covariance) -> jax.Array:
-        """Brightness convolved with a narrow kernel, as `Profile.blurred_brightness` has it, derivatives written out."""
-        r2 = jnp.sum(x**2, axis=0)
-        n = inside_range(self.n)
+    @classmethod
+    def radial_derivatives(cls, r2, shape) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The form at squared radii and its first two derivatives by them, written out."""
+        n = inside_range(shape[0])
         root, b = _root(r2, n), sersic_b(n)
-        # derivatives by r2: I' = -slope I, I'' = (slope^2 + bend slope) I
         inverse = 1 / jnp.where(r2 > 0, r2, 1.0)
         slope = b / (2 * n) * root * inverse
-        bend = (1 - 1 / (2 * n)) * inverse
-        (xx, xy), (_, yy) = covariance
-        along = xx * x[0] ** 2 + 2 * xy * x[0] * x[1] + yy * x[1] ** 2
-        curvature = slope * (2 * (slope + bend) * along - (xx + yy))
-        return self.Ie * jnp.exp(b * (1 - root)) * (1 + curvature)
+        value = jnp.exp(b * (1 - root))
+        return value, -slope * value, slope * (slope + (1 - 1 / (2 * n)) * inverse) * value
 
 
 def _root(r2, n) -> jax.Array:

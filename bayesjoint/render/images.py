@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf_basis import EigenWeights, ScaleWeights
@@ -189,7 +190,7 @@ def either(own: tuple, shared: tuple) -> tuple:
     return tuple(a if b is None else b for a, b in zip(own, shared, strict=True))
 
 
-_render_compiled = jax.jit(render_light)
+_render_compiled = quick_jit(render_light)
 
 
 def light_on_image(image: Image, *components: Any) -> Light:

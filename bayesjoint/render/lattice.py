@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesjoint.light.profile import Profile
+from bayesjoint.light.blur import blurred_form
+from bayesjoint.light.profile import Kind, Profile
 
 NEAR_NODES = 24
 FAR_NODES = 6
@@ -27,7 +28,7 @@ REACH = 4
 _ANGLES = 64
 _RADII = 24
 _MAX_LOG_RADIUS = 7.0
-_NEAR = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)])
+_NEAR = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)] + [(0, 0)])
 _OUTER = np.array(
     [
         (i, j)
@@ -39,12 +40,20 @@ _OUTER = np.array(
 
 
 class Grid(NamedTuple):
-    """Nodes x, y (pixels) of a smooth part: those of Chebyshev in t, with pixel = anchor + width sinh t."""
+    """Nodes (2, nodes) of a smooth part along x and y, pixels: anchor + width sinh t, with t Chebyshev's between `ends`.
 
-    x: Any
-    y: Any
+    Attributes
+    ----------
+    nodes : array (2, nodes)
+    anchor, width : array (2,)
+    ends : array (2, 2)
+        t at the first and the last edge, of x and of y.
+    """
+
+    nodes: Any
     anchor: Any
     width: Any
+    ends: Any
 
 
 class FarPlaces(NamedTuple):
@@ -75,41 +84,60 @@ def smooth_part(source: Profile, frame, position, axes, inside) -> tuple[jax.Arr
     array (nodes, nodes), nJy/arcsec^2 at the nodes (y, x), and these.
     """
     grid = _near_grid(frame, jax.lax.stop_gradient(position), inside)
-    near, (cells, beyond, weight) = _near_places(grid, frame, inside), frame.far
-    still = near.shape[1] + cells.shape[1]
-    offsets = jnp.concatenate([near - position[:, None], cells - position[:, None], beyond], axis=1)
-    to_unit = _adjugate(axes.T) / (axes[0, 0] * axes[1, 1] - axes[0, 1] * axes[1, 0])
-    # a sum over cells is their integral less the second moments of a cell
-    moments = frame.psf_covariance, frame.psf_covariance - jnp.diag(frame.padded**2) / 12
-    blurs = [
-        jnp.matmul(jnp.matmul(to_unit, m, precision="highest"), to_unit.T, precision="highest")
-        for m in moments
-    ]
-    blur = jnp.concatenate(
-        [jnp.broadcast_to(b[..., None], (2, 2, n)) for b, n in zip(blurs, (still, weight.size), strict=True)],
-        axis=2,
+    form = _smooth_form(source.kind, frame, grid, position, axes, source.shape_values, inside)
+    return source.brightness_scale * form, grid
+
+
+def _smooth_form(kind: Kind, frame, grid: Grid, position, axes, shape, inside) -> jax.Array:
+    """The smooth part of unit brightness."""
+    near, far = _near_places(grid, frame, inside), frame.far
+    places = jnp.concatenate([near, far.cells, far.beyond], axis=1)
+    copied = near.shape[1] + far.cells.shape[1]
+    is_beyond = np.arange(places.shape[1]) >= copied
+    offsets = places - jnp.where(is_beyond[None], 0.0, position[:, None])
+    to_unit = _inverse(axes.T)
+    x = jnp.matmul(to_unit, offsets, precision="highest")
+    form = blurred_form(kind, x, _covariances(frame, to_unit, is_beyond), shape)
+    copies, cells, outer = jnp.split(form, [near.shape[1], copied])
+    coarse = jnp.sum(cells.reshape(-1, FAR_NODES, FAR_NODES), axis=0)
+    coarse = coarse + jnp.dot(outer, far.weight, precision="highest")
+    copies = copies.reshape(9, NEAR_NODES, NEAR_NODES)
+    periodic = jnp.sum(copies[:8], axis=0) + _far_to_near(coarse, grid, frame.size)
+    return jnp.where(inside, -periodic, copies[8])
+
+
+def _covariances(frame, to_unit, is_beyond) -> tuple:
+    """What blurs the light at each place, in units of the semi-axes: the PSF, and beyond the cells also their size.
+
+    A sum over cells is their integral less the second moments of a cell.
+    """
+    cell = jnp.diag(frame.padded**2) / 12
+    psf, beyond = (
+        jnp.matmul(jnp.matmul(to_unit, covariance, precision="highest"), to_unit.T, precision="highest")
+        for covariance in (frame.psf_covariance, frame.psf_covariance - cell)
     )
-    brightness = source.blurred_brightness(jnp.matmul(to_unit, offsets, precision="highest"), blur)
-    near, cells, outer = jnp.split(brightness, [near.shape[1], still])
-    far = jnp.sum(cells.reshape(-1, FAR_NODES, FAR_NODES), axis=0) + jnp.dot(outer, weight)
-    copies = near.reshape(9, NEAR_NODES, NEAR_NODES)
-    periodic = jnp.sum(copies[:8], axis=0) + _far_to_near(far, grid, frame.size)
-    return jnp.where(inside, -periodic, copies[8]), grid
+    xx, xy, yy = (jnp.where(is_beyond, beyond[i, j], psf[i, j]) for i, j in ((0, 0), (0, 1), (1, 1)))
+    return (xx, xy), (xy, yy)
 
 
 def spread(values, grid: Grid, shape: tuple[int, int]) -> jax.Array:
     """Values at the nodes (y, x) of a grid, on all pixels (ny, nx)."""
-    rows, columns = (_sinh_interpolation(grid.anchor[1 - i], grid.width[1 - i], shape[i]) for i in (0, 1))
-    return product(rows, values, columns)
+    first, last = grid.ends.T
+    pixels = jnp.arange(max(shape), dtype=grid.anchor.dtype)
+    turned = _arcsinh((pixels[None] - grid.anchor[:, None]) / grid.width[:, None])
+    at = 2 * (turned - first[:, None]) / (last - first)[:, None] - 1
+    columns, rows = _interpolation(at, NEAR_NODES)
+    return product(rows[: shape[0]], values, columns[: shape[1]])
 
 
 def _near_places(grid: Grid, frame, inside) -> jax.Array:
     """Where the nodes lie as seen from the source's copies in the 8 nearest cells, and from itself; (2, 9 nodes^2)."""
     # the ninth place is the source's own, put where it does no harm while the spectrum draws it
-    away = jnp.where(inside, 2.0, 0.0).astype(grid.x.dtype)
-    rows, columns = (jnp.append(jnp.asarray(_NEAR[:, i], grid.x.dtype), away) for i in (0, 1))
-    x = grid.x[None] - frame.padded[0] * columns[:, None]
-    y = grid.y[None] - frame.padded[1] * rows[:, None]
+    away = jnp.where(inside, 2.0, 0.0).astype(grid.nodes.dtype)
+    columns, rows = (jnp.asarray(cells, away.dtype) for cells in _NEAR.T[::-1])
+    own = jnp.asarray(np.arange(9) == 8, away.dtype) * away
+    cells = jnp.stack([columns + own, rows + own])
+    x, y = grid.nodes[:, None] - frame.padded[:, None, None] * cells[:, :, None]
     return jnp.stack(jnp.broadcast_arrays(x[:, None, :], y[:, :, None])).reshape(2, -1)
 
 
@@ -139,9 +167,7 @@ def far_places(size: tuple[int, int], padded: tuple[int, int]) -> FarPlaces:
 
 def _far_to_near(far, grid: Grid, size) -> jax.Array:
     """Values at the coarse nodes, at the nodes of a grid."""
-    rows, columns = (
-        _interpolation((2 * at + 1) / n - 1, FAR_NODES) for at, n in ((grid.y, size[1]), (grid.x, size[0]))
-    )
+    columns, rows = _interpolation((2 * grid.nodes + 1) / size[:, None] - 1, FAR_NODES)
     return product(rows, far, columns)
 
 
@@ -152,29 +178,23 @@ def _near_grid(frame, position, inside) -> Grid:
     to_source = jnp.max(from_middle - frame.size / 2)
     width = jnp.maximum(jnp.where(inside, to_copy, to_source), 1.0)
     anchor = jnp.clip(position, -0.5, frame.size - 0.5)
-    first, last = _ends(anchor, width, frame.size)
-    unit = jnp.asarray(_chebyshev(NEAR_NODES)[0], position.dtype)
-    turned = first[:, None] + (unit[None] + 1) * (last - first)[:, None] / 2
-    x, y = anchor[:, None] + width[:, None] * jnp.sinh(turned)
-    return Grid(x, y, anchor, width)
-
-
-def _ends(anchor, width, size) -> tuple[jax.Array, jax.Array]:
-    """t at both edges of an axis of `size` pixels."""
-    return _arcsinh((-0.5 - anchor) / width), _arcsinh((size - 0.5 - anchor) / width)
-
-
-def _sinh_interpolation(anchor, width, size: int) -> jax.Array:
-    """Matrix (size, nodes) from the nodes of an axis to its pixels."""
-    first, last = _ends(anchor, width, size)
-    at = _arcsinh((jnp.arange(size, dtype=anchor.dtype) - anchor) / width)
-    return _interpolation(2 * (at - first) / (last - first) - 1, NEAR_NODES)
+    edges = jnp.stack([jnp.full_like(frame.size, -0.5), frame.size - 0.5], axis=1)
+    ends = _arcsinh((edges - anchor[:, None]) / width[:, None])
+    unit = jnp.asarray(_chebyshev(NEAR_NODES)[0] + 1, position.dtype)
+    turned = ends[:, :1] + unit[None] * (ends[:, 1:] - ends[:, :1]) / 2
+    return Grid(anchor[:, None] + width[:, None] * _sinh(turned), anchor, width, ends)
 
 
 def _arcsinh(x) -> jax.Array:
     """Of any x, to the precision of its own size: XLA's is exact near 0 too, and takes five times as long to compile."""
     size = jnp.abs(x)
     return jnp.sign(x) * jnp.log(size + jnp.sqrt(size**2 + 1))
+
+
+def _sinh(t) -> jax.Array:
+    """Of any t, to the precision of 1: XLA's is exact near 0 too, and four programs."""
+    rise = jnp.exp(t)
+    return (rise * rise - 1) / (2 * rise)
 
 
 @cache
@@ -185,13 +205,12 @@ def _chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _interpolation(at, count: int) -> jax.Array:
-    """Matrix (places, nodes) from values at Chebyshev nodes to those at places `at` in [-1, 1]."""
+    """Matrices (..., places, nodes) from values at Chebyshev nodes to those at places `at` (..., places) in [-1, 1]."""
     nodes, weights = (jnp.asarray(a, at.dtype) for a in _chebyshev(count))
-    distance = at[:, None] - nodes[None]
-    met = distance == 0
-    terms = weights[None] / jnp.where(met, 1.0, distance)
-    between = terms / jnp.sum(terms, axis=1, keepdims=True)
-    return jnp.where(jnp.any(met, axis=1, keepdims=True), met.astype(at.dtype), between)
+    distance = at[..., None] - nodes.reshape(*(1,) * at.ndim, -1)
+    # at a node its own term, however large, leaves no room for the others
+    terms = weights.reshape(*(1,) * at.ndim, -1) / jnp.where(distance == 0, 1e-30, distance)
+    return terms / jnp.sum(terms, axis=-1, keepdims=True)
 
 
 def product(rows, middle, columns) -> jax.Array:
@@ -199,7 +218,7 @@ def product(rows, middle, columns) -> jax.Array:
     return jnp.matmul(jnp.matmul(rows, middle, precision="highest"), columns.T, precision="highest")
 
 
-def _adjugate(matrix) -> jax.Array:
-    """Adjugate of a (2, 2) matrix."""
+def _inverse(matrix) -> jax.Array:
+    """Inverse of a (2, 2) matrix."""
     (a, b), (c, d) = matrix
-    return jnp.stack([d, -b, -c, a]).reshape(2, 2)
+    return jnp.stack([d, -b, -c, a]).reshape(2, 2) * (1 / (a * d - b * c))

@@ -22,6 +22,7 @@ from bayesjoint.light.psf_state import PSFCoefficients, Seeing
 from bayesjoint.light.registration import Registration
 from bayesjoint.light.sky import Sky
 from bayesjoint.light.windowed import Windowed
+from bayesjoint.render.forwards import forwards
 from bayesjoint.render.lattice import FarPlaces, Grid, far_places, smooth_part
 
 AT_ONCE = 10  # sources in windows: more of them do not fit the cache
@@ -180,6 +181,15 @@ def _place_source(
         return jax.lax.map(
             lambda one: _place_source(one, frame, corrections, own), source.sources, batch_size=AT_ONCE
         )
+    if isinstance(source, Patch):
+        return _placed((source, tuple(corrections)), (frame, window))
+    placed, grid = forwards(_placed)((source, tuple(corrections)), (frame, window))
+    return placed, jax.lax.stop_gradient(grid)
+
+
+def _placed(moving: tuple, still: tuple) -> tuple[Place, Grid | None]:
+    """A source, under corrections, on one image or in a window of it: `moving` and `still`."""
+    (source, corrections), (frame, window) = moving, still
     centre, turn, flux_scale = source.centre, None, 1.0
     for correction in corrections:
         centre, flux_scale = correction.move(centre, frame.centre), flux_scale * correction.flux_scale
