@@ -123,4 +123,16 @@ class Sersic(Elliptical):
 def _root(r2, n) -> jax.Array:
     """(r^2)^(1/2n), with a finite derivative at 0; n held to its range, as the transform holds it."""
     safe = jnp.where(r2 > 0, r2, 1.0)
-    return jnp.where(r2 > 0, jnp.exp(jnp.log(safe) / (2 * inside_range(n))), 0.0)
+    return jnp.where(r2 > 0, jnp.exp(_log(safe) * (0.5 / inside_range(n))), 0.0)
+
+
+@jax.custom_jvp
+def _log(x) -> jax.Array:
+    """The logarithm: one division serves its derivatives along all directions."""
+    return jnp.log(x)
+
+
+@_log.defjvp
+def _log_jvp(primals, tangents) -> tuple[jax.Array, jax.Array]:
+    (x,), (move,) = primals, tangents
+    return jnp.log(x), move * (1 / x)

@@ -94,9 +94,9 @@ def _smooth_form(kind: Kind, frame, grid: Grid, position, axes, shape, inside) -
     places = jnp.concatenate([near, far.cells, far.beyond], axis=1)
     copied = near.shape[1] + far.cells.shape[1]
     is_beyond = np.arange(places.shape[1]) >= copied
-    offsets = places - jnp.where(is_beyond[None], 0.0, position[:, None])
+    right, up = places - jnp.where(is_beyond[None], 0.0, position[:, None])
     to_unit = _inverse(axes.T)
-    x = jnp.matmul(to_unit, offsets, precision="highest")
+    x = jnp.stack([row[0] * right + row[1] * up for row in to_unit])
     form = blurred_form(kind, x, _covariances(frame, to_unit, is_beyond), shape)
     copies, cells, outer = jnp.split(form, [near.shape[1], copied])
     coarse = jnp.sum(cells.reshape(-1, FAR_NODES, FAR_NODES), axis=0)

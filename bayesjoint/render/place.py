@@ -25,7 +25,7 @@ from bayesjoint.light.windowed import Windowed
 from bayesjoint.render.forwards import forwards
 from bayesjoint.render.lattice import FarPlaces, Grid, far_places, smooth_part
 
-AT_ONCE = 10  # sources in windows: more of them do not fit the cache
+AT_ONCE = 1
 
 
 class Frame(NamedTuple):
