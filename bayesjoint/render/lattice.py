@@ -2,9 +2,8 @@
 
 The DFT over a padded grid of L pixels a side returns the sum over m of I(x - x0 - m L). Within the image the terms with
 m != 0 are smooth, since their cusps lie outside it. Those of the 8 nearest cells, blurred by the PSF to second order,
-are evaluated on 24 x 24 nodes; those of the next three rings of cells on 6 x 6; all that lies beyond is a constant, the
-flux outside over the cell's area. Two small matrices spread the nodes over the pixels. A source well outside the image
-is itself smooth within: it is drawn by the same nodes alone.
+are evaluated on 24 x 24 nodes; those farther away on fewer (``far.py``). Two small matrices spread the nodes over the
+pixels. A source well outside the image is itself smooth within: it is drawn by the same nodes alone.
 
 The nodes are Chebyshev's in t, where x = anchor + width sinh t: where a cusp lies close to the image, `width` away in
 the other axis, the nodes crowd around it. They are no function of the parameters as far as derivatives go.
@@ -12,7 +11,6 @@ the other axis, the nodes crowd around it. They are no function of the parameter
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -21,22 +19,10 @@ import numpy as np
 
 from bayesjoint.light.blur import blurred_form
 from bayesjoint.light.profile import Kind, Profile
+from bayesjoint.render.far import COARSE, chebyshev, counts, far_sum, interpolation, product
 
 NEAR_NODES = 24
-FAR_NODES = 6
-REACH = 4
-_ANGLES = 64
-_RADII = 24
-_MAX_LOG_RADIUS = 7.0
 _NEAR = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)] + [(0, 0)])
-_OUTER = np.array(
-    [
-        (i, j)
-        for i in range(2 * REACH + 1)
-        for j in range(2 * REACH + 1)
-        if max(abs(i - REACH), abs(j - REACH)) > 1
-    ]
-)
 
 
 class Grid(NamedTuple):
@@ -54,14 +40,6 @@ class Grid(NamedTuple):
     anchor: Any
     width: Any
     ends: Any
-
-
-class FarPlaces(NamedTuple):
-    """Places of an image's far lattice, (2, cells nodes^2) and (2, n), and weights (n,) of the latter."""
-
-    cells: Any
-    beyond: Any
-    weight: Any
 
 
 def smooth_part(source: Profile, frame, position, axes, inside) -> tuple[jax.Array, Grid]:
@@ -91,18 +69,17 @@ def smooth_part(source: Profile, frame, position, axes, inside) -> tuple[jax.Arr
 def _smooth_form(kind: Kind, frame, grid: Grid, position, axes, shape, inside) -> jax.Array:
     """The smooth part of unit brightness."""
     near, far = _near_places(grid, frame, inside), frame.far
-    places = jnp.concatenate([near, far.cells, far.beyond], axis=1)
-    copied = near.shape[1] + far.cells.shape[1]
-    is_beyond = np.arange(places.shape[1]) >= copied
-    right, up = places - jnp.where(is_beyond[None], 0.0, position[:, None])
+    places = jnp.concatenate([near, far.places], axis=1)
+    moved = jnp.concatenate([jnp.ones_like(near[0]), far.moved])
+    right, up = places - moved[None] * position[:, None]
     to_unit = _inverse(axes.T)
     x = jnp.stack([row[0] * right + row[1] * up for row in to_unit])
-    form = blurred_form(kind, x, _covariances(frame, to_unit, is_beyond), shape)
-    copies, cells, outer = jnp.split(form, [near.shape[1], copied])
-    coarse = jnp.sum(cells.reshape(-1, FAR_NODES, FAR_NODES), axis=0)
-    coarse = coarse + jnp.dot(outer, far.weight, precision="highest")
-    copies = copies.reshape(9, NEAR_NODES, NEAR_NODES)
-    periodic = jnp.sum(copies[:8], axis=0) + _far_to_near(coarse, grid, frame.size)
+    copied = near.shape[1] + counts()[:2].sum()
+    covariances = _covariances(frame, to_unit, is_beyond=np.arange(places.shape[1]) >= copied)
+    form = blurred_form(kind, x, covariances, shape)
+    copies = form[: near.shape[1]].reshape(9, NEAR_NODES, NEAR_NODES)
+    coarse = far_sum(form[near.shape[1] :], far, position)
+    periodic = jnp.sum(copies[:8], axis=0) + _coarse_to_near(coarse, grid, frame.size)
     return jnp.where(inside, -periodic, copies[8])
 
 
@@ -126,7 +103,7 @@ def spread(values, grid: Grid, shape: tuple[int, int]) -> jax.Array:
     pixels = jnp.arange(max(shape), dtype=grid.anchor.dtype)
     turned = _arcsinh((pixels[None] - grid.anchor[:, None]) / grid.width[:, None])
     at = 2 * (turned - first[:, None]) / (last - first)[:, None] - 1
-    columns, rows = _interpolation(at, NEAR_NODES)
+    columns, rows = interpolation(at, NEAR_NODES)
     return product(rows[: shape[0]], values, columns[: shape[1]])
 
 
@@ -141,34 +118,10 @@ def _near_places(grid: Grid, frame, inside) -> jax.Array:
     return jnp.stack(jnp.broadcast_arrays(x[:, None, :], y[:, :, None])).reshape(2, -1)
 
 
-@cache
-def far_places(size: tuple[int, int], padded: tuple[int, int]) -> FarPlaces:
-    """What lies beyond the nearest cells, of an image of `size` pixels (x, y) on a lattice of `padded` ones.
-
-    The coarse nodes as seen from the copies in the second to the outermost ring of cells; and places of the integral of I
-    beyond these cells, divided by L^2: midpoint in angle over half a turn, Gauss-Legendre in the log of the radius.
-    """
-    steps = np.arange(-REACH, REACH + 1)
-    unit = _chebyshev(FAR_NODES)[0]
-    x, y = (
-        (unit + 1) * n / 2 - 0.5 - length * steps[:, None] for n, length in zip(size, padded, strict=True)
-    )
-    seen = np.broadcast_arrays(x[_OUTER[:, 1], None, :], y[_OUTER[:, 0], :, None])
-    angle = np.pi * (np.arange(_ANGLES) + 0.5) / _ANGLES
-    directions = np.stack([np.cos(angle), np.sin(angle)])
-    edge = np.min((REACH + 0.5) * np.array(padded)[:, None] / np.abs(directions), axis=0)
-    roots, weights = np.polynomial.legendre.leggauss(_RADII)
-    radius = edge * np.exp(0.5 * _MAX_LOG_RADIUS * (roots + 1))[:, None]
-    weight = radius**2 * (_MAX_LOG_RADIUS * weights * np.pi / _ANGLES)[:, None] / np.prod(padded)
-    return FarPlaces(
-        np.stack(seen).reshape(2, -1), (radius * directions[:, None]).reshape(2, -1), weight.ravel()
-    )
-
-
-def _far_to_near(far, grid: Grid, size) -> jax.Array:
+def _coarse_to_near(coarse, grid: Grid, size) -> jax.Array:
     """Values at the coarse nodes, at the nodes of a grid."""
-    columns, rows = _interpolation((2 * grid.nodes + 1) / size[:, None] - 1, FAR_NODES)
-    return product(rows, far, columns)
+    columns, rows = interpolation((2 * grid.nodes + 1) / size[:, None] - 1, COARSE)
+    return product(rows, coarse, columns)
 
 
 def _near_grid(frame, position, inside) -> Grid:
@@ -180,7 +133,7 @@ def _near_grid(frame, position, inside) -> Grid:
     anchor = jnp.clip(position, -0.5, frame.size - 0.5)
     edges = jnp.stack([jnp.full_like(frame.size, -0.5), frame.size - 0.5], axis=1)
     ends = _arcsinh((edges - anchor[:, None]) / width[:, None])
-    unit = jnp.asarray(_chebyshev(NEAR_NODES)[0] + 1, position.dtype)
+    unit = jnp.asarray(chebyshev(NEAR_NODES)[0] + 1, position.dtype)
     turned = ends[:, :1] + unit[None] * (ends[:, 1:] - ends[:, :1]) / 2
     return Grid(anchor[:, None] + width[:, None] * _sinh(turned), anchor, width, ends)
 
@@ -195,27 +148,6 @@ def _sinh(t) -> jax.Array:
     """Of any t, to the precision of 1: XLA's is exact near 0 too, and four programs."""
     rise = jnp.exp(t)
     return (rise * rise - 1) / (2 * rise)
-
-
-@cache
-def _chebyshev(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Chebyshev nodes on (-1, 1) and their barycentric weights (Berrut & Trefethen 2004, SIAM Rev. 46, 501)."""
-    theta = np.pi * (np.arange(count) + 0.5) / count
-    return np.cos(theta), (-1.0) ** np.arange(count) * np.sin(theta)
-
-
-def _interpolation(at, count: int) -> jax.Array:
-    """Matrices (..., places, nodes) from values at Chebyshev nodes to those at places `at` (..., places) in [-1, 1]."""
-    nodes, weights = (jnp.asarray(a, at.dtype) for a in _chebyshev(count))
-    distance = at[..., None] - nodes.reshape(*(1,) * at.ndim, -1)
-    # at a node its own term, however large, leaves no room for the others
-    terms = weights.reshape(*(1,) * at.ndim, -1) / jnp.where(distance == 0, 1e-30, distance)
-    return terms / jnp.sum(terms, axis=-1, keepdims=True)
-
-
-def product(rows, middle, columns) -> jax.Array:
-    """rows middle columns^T."""
-    return jnp.matmul(jnp.matmul(rows, middle, precision="highest"), columns.T, precision="highest")
 
 
 def _inverse(matrix) -> jax.Array:

@@ -22,8 +22,9 @@ from bayesjoint.light.psf_state import PSFCoefficients, Seeing
 from bayesjoint.light.registration import Registration
 from bayesjoint.light.sky import Sky
 from bayesjoint.light.windowed import Windowed
+from bayesjoint.render.far import FarPlaces, far_places
 from bayesjoint.render.forwards import forwards
-from bayesjoint.render.lattice import FarPlaces, Grid, far_places, smooth_part
+from bayesjoint.render.lattice import Grid, smooth_part
 
 AT_ONCE = 1
 

@@ -23,7 +23,8 @@ from bayesjoint.data.psf_basis import PSFLatents
 from bayesjoint.light.patch import PatchForm
 from bayesjoint.light.profile import Kind
 from bayesjoint.light.windowed import WindowedKind
-from bayesjoint.render.lattice import Grid, product, spread
+from bayesjoint.render.far import product
+from bayesjoint.render.lattice import Grid, spread
 from bayesjoint.render.place import AT_ONCE, Place, Scene
 
 
