@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from bayesjoint.light.cells import look_up
-from bayesjoint.light.elliptical import Elliptical
+from bayesjoint.light.elliptical import HalfLightElliptical
 from bayesjoint.light.geometry import radius_of
 from bayesjoint.light.pytree import parameters_are
 from bayesjoint.light.sersic_table import load_table, radial_table, sersic_transform
@@ -20,7 +20,7 @@ NORM = 3.6072839834411594  # n b^(-2n) e^b Gamma(2n)
 
 @parameters_are("centre", "q", "pa", "Re", "Ie")
 @dataclass(frozen=True, eq=False)
-class DeVaucouleurs(Elliptical):
+class DeVaucouleurs(HalfLightElliptical):
     """Elliptical de Vaucouleurs bulge: I(r) = Ie exp(-7.669 ((r/Re)^(1/4) - 1)).
 
     Any parameter may carry a leading axis over the bands, or over the images, of the set it is rendered on.
@@ -50,18 +50,10 @@ class DeVaucouleurs(Elliptical):
     Ie: Any
     name: str | None = None
 
-    amplitude: ClassVar[str] = "Ie"
-    radius: ClassVar[str] = "Re"
-
     @property
     def flux(self) -> jax.Array:
         """Total flux to infinity, nJy."""
         return 2 * jnp.pi * self.q * self.Re**2 * self.Ie * NORM
-
-    @property
-    def half_light_radius(self) -> Any:
-        """Semi-major half-light radius, arcsec."""
-        return self.Re
 
     @classmethod
     def fraction_within(cls, x, shape) -> jax.Array:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from bayesjoint.light.bessel import scaled_bessel
+from bayesjoint.light.bessel import scaled_bessel, scaled_bessels
 from bayesjoint.light.geometry import semi_axes
 from bayesjoint.light.profile import Profile
 from bayesjoint.light.pytree import parameters_are
@@ -80,16 +80,32 @@ class EdgeOnDisc(Profile):
     @classmethod
     def plane_form(cls, x, shape) -> jax.Array:
         """r K1(r) sech^2(h) at x = (r, h) in units of rs and hs."""
-        along = scaled_bessel(1.0, jnp.maximum(x[0] ** 2, INNERMOST2))
-        # even in h, written so that neither it nor its slopes overflow
-        fall = jnp.exp(-2 * jnp.abs(x[1]))
-        return along * 4 * fall / (1 + fall) ** 2
+        return scaled_bessel(1.0, jnp.maximum(x[0] ** 2, INNERMOST2)) * _across(x[1])
+
+    @classmethod
+    def plane_derivatives(cls, x, shape) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """The form at x and its second derivatives xx, xy, yy.
+
+        [r K1(r)]' = -r K0(r), [r K1(r)]'' = r K1(r) - K0(r), [sech^2]' = -2 sech^2 tanh, [sech^2]'' = sech^2 (4 - 6 sech^2).
+        """
+        along, k0 = scaled_bessels(1.0, jnp.maximum(x[0] ** 2, INNERMOST2), 2)
+        outside = x[0] ** 2 > INNERMOST2
+        slope, bend = jnp.where(outside, -x[0] * k0, 0.0), jnp.where(outside, along - k0, 0.0)
+        across = _across(x[1])
+        fall = -2 * across * jnp.tanh(x[1])
+        return along * across, bend * across, slope * fall, along * across * (4 - 6 * across)
 
     @classmethod
     def plane_transform(cls, k1, k2, shape, table=None) -> tuple[jax.Array, None]:
         """(1 + k1^2)^(-3/2) z / sinh(z) with z = pi k2 / 2; real."""
         root = jax.lax.rsqrt(1 + k1**2)
         return root * root * root * _over_sinh(0.5 * jnp.pi * k2), None
+
+
+def _across(h) -> jax.Array:
+    """sech^2(h): even, written so that neither it nor its slopes overflow."""
+    fall = jnp.exp(-2 * jnp.abs(h))
+    return 4 * fall / (1 + fall) ** 2
 
 
 def _over_sinh(z) -> jax.Array:

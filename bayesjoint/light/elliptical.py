@@ -87,3 +87,18 @@ class Elliptical(Profile):
     def radial_brightness(self, r2) -> jax.Array:
         """Surface brightness (nJy/arcsec^2) at squared radii in units of the profile's own."""
         return self.brightness_scale * self.kind.radial_form(r2, self.shape_values)
+
+
+class HalfLightElliptical(Elliptical):
+    """Base of profiles given by the half-light radius `Re` and the brightness `Ie` there."""
+
+    amplitude: ClassVar[str] = "Ie"
+    radius: ClassVar[str] = "Re"
+
+    Re: Any
+    Ie: Any
+
+    @property
+    def half_light_radius(self) -> Any:
+        """Semi-major half-light radius, arcsec."""
+        return self.Re

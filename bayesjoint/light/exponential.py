@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from bayesjoint.light.elliptical import Elliptical
+from bayesjoint.light.elliptical import HalfLightElliptical
 from bayesjoint.light.geometry import radius_of
 from bayesjoint.light.pytree import parameters_are
 
@@ -17,7 +17,7 @@ B = 1.6783469900166612  # half of the flux lies inside: (1 + b) exp(-b) = 1/2
 
 @parameters_are("centre", "q", "pa", "Re", "Ie")
 @dataclass(frozen=True, eq=False)
-class Exponential(Elliptical):
+class Exponential(HalfLightElliptical):
     """Elliptical exponential disc: I(r) = Ie exp(-b (r/Re - 1)), b = 1.678; its scale length is Re / b.
 
     Any parameter may carry a leading axis over the bands, or over the images, of the set it is rendered on.
@@ -47,18 +47,10 @@ class Exponential(Elliptical):
     Ie: Any
     name: str | None = None
 
-    amplitude: ClassVar[str] = "Ie"
-    radius: ClassVar[str] = "Re"
-
     @property
     def flux(self) -> jax.Array:
         """Total flux to infinity, nJy: 2 pi q Re^2 Ie e^b / b^2."""
         return 2 * jnp.pi * self.q * self.Re**2 * self.Ie * jnp.exp(B) / B**2
-
-    @property
-    def half_light_radius(self) -> Any:
-        """Semi-major half-light radius, arcsec."""
-        return self.Re
 
     @property
     def scale_length(self) -> Any:

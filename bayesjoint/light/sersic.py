@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bayesjoint.light.cells import look_up
-from bayesjoint.light.elliptical import Elliptical
+from bayesjoint.light.elliptical import HalfLightElliptical
 from bayesjoint.light.pytree import parameters_are
 from bayesjoint.light.sersic_table import (
     inside_range,
@@ -25,7 +25,7 @@ N_RANGE = (0.3, 10.0)
 
 @parameters_are("centre", "q", "pa", "n", "Re", "Ie")
 @dataclass(frozen=True, eq=False)
-class Sersic(Elliptical):
+class Sersic(HalfLightElliptical):
     """Elliptical Sersic galaxy: I(r) = Ie exp(-b_n ((r/Re)^(1/n) - 1)), with exact b_n.
 
     Any parameter may carry a leading axis over the bands, or over the images, of the set it is rendered on.
@@ -71,8 +71,6 @@ class Sersic(Elliptical):
     Ie: Any
     name: str | None = None
 
-    amplitude: ClassVar[str] = "Ie"
-    radius: ClassVar[str] = "Re"
     shape: ClassVar[tuple[str, ...]] = ("n",)
     limits: ClassVar[dict[str, tuple[float, float]]] = {"n": N_RANGE}
 
@@ -81,11 +79,6 @@ class Sersic(Elliptical):
         """Total flux to infinity, nJy: 2 pi q Re^2 Ie n b^(-2n) e^b Gamma(2n)."""
         log_norm = jnp.vectorize(sersic_log_norm)(self.n)  # n may differ from band to band
         return 2 * jnp.pi * self.q * self.Re**2 * self.Ie * jnp.exp(log_norm)
-
-    @property
-    def half_light_radius(self) -> Any:
-        """Semi-major half-light radius, arcsec."""
-        return self.Re
 
     @classmethod
     def fraction_within(cls, x, shape) -> jax.Array:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
 
-from bayesjoint.light.bessel import scaled_bessel
-from bayesjoint.light.elliptical import Elliptical
+from bayesjoint.light.bessel import scaled_bessel, scaled_bessels
+from bayesjoint.light.elliptical import HalfLightElliptical
 from bayesjoint.light.pytree import parameters_are
 
 CORE2 = (
@@ -23,7 +23,7 @@ _START = (0.22885787, 0.75394462, -0.116391, 0.04026036, -0.01226053, 0.00324333
 
 @parameters_are("centre", "q", "pa", "nu", "Re", "Ie")
 @dataclass(frozen=True, eq=False)
-class Spergel(Elliptical):
+class Spergel(HalfLightElliptical):
     """Elliptical Spergel galaxy: I(r) = Ie u^nu K_nu(u) / (c^nu K_nu(c)) with u = c r/Re; its transform is closed.
 
     nu = 0.5 is the exponential disc, nu = -0.6 close to de Vaucouleurs' bulge. For nu <= 0 the brightness diverges at the
@@ -64,8 +64,6 @@ class Spergel(Elliptical):
     Ie: Any
     name: str | None = None
 
-    amplitude: ClassVar[str] = "Ie"
-    radius: ClassVar[str] = "Re"
     shape: ClassVar[tuple[str, ...]] = ("nu",)
     limits: ClassVar[dict[str, tuple[float, float]]] = {"nu": (-0.85, 4.0)}
 
@@ -73,11 +71,6 @@ class Spergel(Elliptical):
     def flux(self) -> jax.Array:
         """Total flux to infinity, nJy: 2 pi q Re^2 Ie 2^nu Gamma(1 + nu) / (c^(2 + nu) K_nu(c))."""
         return 2 * jnp.pi * self.q * self.Re**2 * self.Ie * self.of_shape(_light_of_form)
-
-    @property
-    def half_light_radius(self) -> Any:
-        """Semi-major half-light radius, arcsec."""
-        return self.Re
 
     @classmethod
     def fraction_within(cls, x, shape) -> jax.Array:
@@ -97,6 +90,16 @@ class Spergel(Elliptical):
         c2 = _constant(shape[0]) ** 2
         return scaled_bessel(shape[0], c2 * jnp.maximum(r2, CORE2)) / scaled_bessel(shape[0], c2)
 
+    @classmethod
+    def radial_derivatives(cls, r2, shape) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The form at squared radii and its first two derivatives by them: Bessel functions of one and two orders less."""
+        c2 = _constant(shape[0]) ** 2
+        norm = scaled_bessel(shape[0], c2)
+        value, less, least = scaled_bessels(shape[0], c2 * jnp.maximum(r2, CORE2), 3)
+        outside = r2 > CORE2
+        first = jnp.where(outside, -0.5 * c2 / norm * less, 0.0)
+        return value / norm, first, jnp.where(outside, 0.25 * c2**2 / norm * least, 0.0)
+
 
 def _constant(nu) -> jax.Array:
     """c: half of the light lies inside u = c; to 1e-12 in float64."""
@@ -105,8 +108,8 @@ def _constant(nu) -> jax.Array:
     # each step doubles the digits, and after two the first and second derivatives by nu are those of the root
     for _ in range(2):
         u2 = jnp.exp(2 * log_c)
-        outside = scaled_bessel(1 + nu, u2) - 0.5 * _total(nu)
-        log_c = log_c + outside / (u2 * scaled_bessel(nu, u2))
+        outside, slope = scaled_bessels(1 + nu, u2, 2)
+        log_c = log_c + (outside - 0.5 * _total(nu)) / (u2 * slope)
     return jnp.exp(log_c)
 
 

@@ -9,6 +9,7 @@ from helpers.truth import gaussian_pixel
 from scipy import integrate, special
 
 import bayesjoint as bj
+from bayesjoint.light.blur import plane_derivatives
 from bayesjoint.render.images import light_on_stacks, render_light
 
 PLACE = {"centre": (0.1, -0.05), "pa": 35.0}
@@ -102,6 +103,29 @@ def test_gradients_are_differences():
         assert float(slope[i]) == pytest.approx(
             float(loss(values + step) - loss(values - step)) / 2e-5, rel=2e-6
         )
+
+
+def test_second_derivatives_in_the_plane():
+    """Those written out, against those of the form; along the axis none where the brightness is held."""
+    r, h = jnp.array([-9.0, -0.7, 0.02, 1.0, 5.0]), jnp.array([0.0, 0.3, -2.0, 8.0, -400.0])
+    x = jnp.stack(jnp.meshgrid(r, h))
+    found = jax.jit(lambda x: bj.EdgeOnDisc.plane_derivatives(x, None))(x)
+    wanted = jax.jit(lambda x: plane_derivatives(lambda x: bj.EdgeOnDisc.plane_form(x, None), x))(x)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-13)
+    value, *bends = bj.EdgeOnDisc.plane_derivatives(jnp.zeros((2, 1)), None)
+    np.testing.assert_allclose(jnp.concatenate([value, *bends]), [1.0, 0.0, 0.0, -2.0], atol=1e-10)
+
+
+def test_second_derivatives_of_pixels_are_differences():
+    image = make_image((24, 30), 0.4, bj.gaussian_psf(1.2))
+
+    def loss(values):
+        return jnp.sum(jnp.square(bj.render(image, bj.EdgeOnDisc((0.1, -0.05), 35.0, *values))))
+
+    values, slope = jnp.array([1.5, 0.4, 3.0]), jax.jit(jax.grad(loss))
+    wanted = jnp.stack([(slope(values + s) - slope(values - s)) / 2e-5 for s in 1e-5 * jnp.eye(3)])
+    np.testing.assert_allclose(jax.jit(jax.hessian(loss))(values), wanted, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from helpers.scenes import make_image, rendered
 from scipy import special
 
 import bayesjoint as bj
-from bayesjoint.light.bessel import scaled_bessel
+from bayesjoint.light.bessel import scaled_bessel, scaled_bessels
+from bayesjoint.light.blur import radial_derivatives
 
 INDICES = [-0.85, -0.6, -0.3, 0.0, 0.5, 1.3, 4.0]
 ROUND = {"centre": (0.0, 0.0), "q": 1.0, "pa": 0.0}
@@ -43,6 +44,42 @@ def test_slopes_of_the_scaled_bessel(nu):
     by_nu = jax.vmap(jax.grad(scaled_bessel), (None, 0))(nu, jnp.asarray(u**2))
     up, down = (u ** (nu + s) * special.kv(nu + s, u) for s in (1e-5, -1e-5))
     np.testing.assert_allclose(by_nu, (up - down) / 2e-5, rtol=1e-6, atol=1e-15)
+
+
+@pytest.mark.parametrize("nu", [-0.85, 0.0, 0.5, 1.0, 2.3, 4.0])
+def test_scaled_bessels_of_lower_orders(nu):
+    u = np.geomspace(0.01, 40, 200)
+    found = jax.jit(lambda nu, u2: scaled_bessels(nu, u2, 3))(nu, jnp.asarray(u**2))
+    for order, values in zip((nu, nu - 1, nu - 2), found, strict=True):
+        np.testing.assert_allclose(values, u**order * special.kv(order, u), rtol=2e-13)
+
+
+@pytest.mark.parametrize("nu", [-0.6, 0.0, 1.2])
+def test_second_derivatives_of_the_scaled_bessel(nu):
+    """Forwards over forwards and backwards over backwards, against differences of slopes."""
+
+    def total(values):
+        return jnp.sum(jnp.array([1.0, 2.0, 3.0]) * scaled_bessel(values[0], values[1:]))
+
+    values, slope = jnp.array([nu, 0.01, 0.5, 9.0]), jax.jit(jax.grad(total))
+    steps = 1e-5 * jnp.diag(jnp.array([1.0, 0.01, 0.5, 9.0]))
+    wanted = [(slope(values + s) - slope(values - s)) / (2 * jnp.sum(s)) for s in steps]
+    for bend in (jax.jacfwd(jax.jacfwd(total)), jax.jacrev(jax.jacrev(total)), jax.hessian(total)):
+        np.testing.assert_allclose(jax.jit(bend)(values), jnp.stack(wanted), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("nu", INDICES)
+def test_derivatives_by_radius(nu):
+    """Those written out, against those of the form; none where the brightness is held."""
+    shape, r2 = jnp.array([nu]), jnp.array([1e-6, 0.01, 1.0, 30.0, 400.0])
+    found = jax.jit(bj.Spergel.radial_derivatives)(r2, shape)
+    wanted = jax.jit(lambda r2: radial_derivatives(lambda r2: bj.Spergel.radial_form(r2, shape), r2))(r2)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+    held, *none = bj.Spergel.radial_derivatives(jnp.zeros(1), shape)
+    assert np.isfinite(held) and not np.any(none)
+    slopes = jax.jacrev(bj.Spergel.radial_derivatives, (0, 1))(jnp.zeros(1), shape)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(slopes))
 
 
 @pytest.mark.parametrize("nu", INDICES)
@@ -114,6 +151,18 @@ def test_gradients_are_differences(nu):
     bend = jax.jit(jax.grad(jax.grad(lambda nu: bj.Spergel(**ROUND, nu=nu, Re=1.5, Ie=2.0).flux)))(nu)
     fluxes = [float(bj.Spergel(**ROUND, nu=nu + s, Re=1.5, Ie=2.0).flux) for s in (-1e-3, 0.0, 1e-3)]
     assert float(bend) == pytest.approx((fluxes[0] - 2 * fluxes[1] + fluxes[2]) / 1e-6, rel=1e-4)
+
+
+def test_second_derivatives_of_pixels_are_differences():
+    image = make_image((24, 30), 0.4, bj.gaussian_psf(1.2))
+
+    def loss(values):
+        return jnp.sum(jnp.square(bj.render(image, bj.Spergel((0.1, -0.05), 0.6, 35.0, *values))))
+
+    values, slope = jnp.array([0.3, 1.5, 2.0]), jax.jit(jax.grad(loss))
+    steps = 1e-5 * jnp.eye(3)
+    wanted = jnp.stack([(slope(values + s) - slope(values - s)) / 2e-5 for s in steps])
+    np.testing.assert_allclose(jax.jit(jax.hessian(loss))(values), wanted, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
