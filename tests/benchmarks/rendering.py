@@ -1,10 +1,10 @@
 """Accuracy and speed of rendering, ours and the peers'; writes docs/benchmarks/rendering.md and .csv.
 
-    python tests/benchmarks/rendering.py [--parts accuracy,edges,peers,speed] [--peers PYTHON ...]
+    python tests/benchmarks/rendering.py [--parts accuracy,sizes,edges,peers,speed] [--peers PYTHON ...]
         [--rows docs/benchmarks/rendering] [--out docs/benchmarks/rendering.md]
 
 Each part saves its rows, with its date and machine, in the folder `--rows`; the page is made of all that lie there, so
-parts may be measured at different times. On one core: accuracy 5 minutes, edges 1, peers 3, speed 7.
+parts may be measured at different times. On one core: accuracy 8 minutes, sizes 4, edges 1, peers 3, speed 7.
 `--peers` takes the Python of an environment that has AstroPhot or pysersic; without it those columns are left out:
 
     python -m venv astrophot && astrophot/bin/pip install torch astrophot==0.18.0
@@ -96,7 +96,14 @@ def speed(pythons, path: Path) -> dict:
     return speed_rows(pythons)
 
 
-PARTS = {"accuracy": accuracy, "edges": edges, "peers": peers, "speed": speed}
+def sizes(pythons, path: Path) -> list:
+    """Galaxies far smaller than a pixel, and far larger than the image."""
+    from rendering_grid import size_rows
+
+    return size_rows()
+
+
+PARTS = {"accuracy": accuracy, "sizes": sizes, "edges": edges, "peers": peers, "speed": speed}
 
 if __name__ == "__main__":
     main()

@@ -26,9 +26,11 @@ RADII = (0.3, 1.5, 5.0, 20.0, 80.0)
 RATIOS = (0.1, 0.6, 1.0)
 WIDTHS = (1.6, 2.0, 4.3)
 SIZES = (64, 101, 256)
+SIZED = (0.5, 1.0, 2.0, 4.0, 8.0)
 SCALE, PA, SUBPIXEL = 0.3, 37.0, (0.31, -0.27)
 BOUND, OVERFILLED_BOUND, LISTED = 1e-5, 1e-4, 1e-6
-COLUMNS = ("n", "Re", "q", "FWHM", "stamp", "error", "flux_error", "worst_x", "worst_y")
+COLUMNS = ("n", "Re", "q", "FWHM", "stamp", "error", "flux_error", "worst_x", "worst_y", "float32_error")
+TINY, OVERFILLING = 0.05, 3
 
 rendered = jax.jit(bj.render)
 
@@ -85,7 +87,27 @@ def measure(n: float, re: float, q: float, sizes=SIZES, widths=WIDTHS):
         ours = np.asarray(rendered(blank(size, fwhm), galaxy))
         row, column = np.unravel_index(np.abs(ours - truth).argmax(), truth.shape)
         flux = float(abs(ours.sum() / truth.sum() - 1))
-        yield (n, re, q, fwhm, size, error_of(ours, truth), flux, int(column), int(row))
+        single = error_of(single_precision(blank(size, fwhm), galaxy), ours)
+        yield (n, re, q, fwhm, size, error_of(ours, truth), flux, int(column), int(row), single)
+
+
+def single_precision(image: bj.Image, galaxy: bj.Sersic) -> np.ndarray:
+    """The pixels of a galaxy rendered in float32."""
+    small = jax.tree.map(lambda a: np.asarray(a, np.float32), (image, galaxy))
+    with jax.enable_x64(False):
+        return np.asarray(rendered(*small), float)
+
+
+def size_rows() -> list:
+    """The worst over all indices and seeings of galaxies far smaller and far larger than a pixel and an image."""
+    sizes = [(TINY, 64), *((OVERFILLING * size, size) for size in SIZES)]
+    rows = []
+    for (re, size), q in itertools.product(sizes, (0.1, 0.3, 0.6, 1.0)):
+        found = [row for n in SIZED for row in measure(n, re, q, (size,))]
+        worst = [max(row[5] for row in found if row[0] in indices) for indices in (SIZED[:1], SIZED[1:])]
+        rows.append([re, size, q, *worst, max(row[6] for row in found), max(row[9] for row in found)])
+        print(*rows[-1], flush=True)
+    return rows
 
 
 def accuracy_rows(path: Path) -> dict:
@@ -96,7 +118,9 @@ def accuracy_rows(path: Path) -> dict:
         writer.writerow(COLUMNS)
         for n, re, q in itertools.product(INDICES, RADII, RATIOS):
             new = list(measure(n, re, q))
-            writer.writerows([(*row[:5], f"{row[5]:.2e}", f"{row[6]:.2e}", *row[7:]) for row in new])
+            writer.writerows(
+                [(*row[:5], f"{row[5]:.2e}", f"{row[6]:.2e}", *row[7:9], f"{row[9]:.2e}") for row in new]
+            )
             file.flush()
             print(n, re, q, f"{max(row[5] for row in new):.1e}", flush=True)
             found += new
@@ -113,7 +137,17 @@ def summary(found: list) -> dict:
     listed = sorted((row for row in found if row[5] > LISTED), key=lambda row: -row[5])
     below = {f"{10.0**-k:.0e}": sum(row[5] < 10.0**-k for row in found) for k in (5, 6, 7, 8, 9)}
     over = [row for row in found if row[5] > bound_of(row)]
-    return {"count": len(found), "below": below, "worst": worst, "listed": listed, "over": over}
+    single = max(found, key=lambda row: row[9])
+    singles = {f"{limit:.0e}": sum(row[9] < limit for row in found) for limit in (1e-5, 3e-6, 1e-6)}
+    return {
+        "count": len(found),
+        "below": below,
+        "worst": worst,
+        "listed": listed,
+        "over": over,
+        "float32": [single[9], *single[:5]],
+        "float32_below": singles,
+    }
 
 
 def bound_of(row) -> float:

@@ -31,7 +31,8 @@ parameters are x, y, q, PA, n, Re, one brightness and the sky. Each code in a pr
 after the other on one core, twice over: the lesser of two medians, of processor time, which is what an idle core
 takes. The gradient is that of chi2, with its value. Ours takes the Jacobian one
 parameter after another, as the fit does. The first calls are those of forward, gradient and Jacobian
-together, compilation included, without a compilation cache. Peak memory is that of the whole process. AstroPhot has
+together, compilation included, without a compilation cache;
+ours with `bj.compiler_options()`, as the package compiles its own. Peak memory is that of the whole process. AstroPhot has
 an optical PSF, pysersic an effective one; PSF x3: three samples a pixel.
 
 Temporary arrays of tens of megabytes may be taken anew from the system at every call, which clears their pages first:
@@ -44,6 +45,7 @@ def page(found: dict, csv_name: str) -> str:
     """The page of the parts that are there."""
     sections = {
         "accuracy": accuracy_section,
+        "sizes": sizes_section,
         "edges": edges_section,
         "peers": peers_section,
         "speed": speed_section,
@@ -63,6 +65,10 @@ def accuracy_section(rows: dict, csv_name: str) -> tuple[str, str]:
         f"{rows['count']} cases, all in [{csv_name}]({csv_name}): {below}. The bound is 1e-5, and 1e-4 where Re is larger "
         f"than the stamp; {len(rows['over'])} cases are over it.\n"
     )
+    error, *at = rows["float32"]
+    below = ", ".join(f"{count} below {limit}" for limit, count in rows["float32_below"].items())
+    counts += f"\nIn float32, against float64: {below}; the worst {short(error)} at n {at[0]:g}, Re {at[1]:g}, q {at[2]:g}, "
+    counts += f"FWHM {at[3]:g}, stamp {at[4]:g}.\n"
     lines = [TRUTH, counts]
     columns = ("n", "Re", "worst error", "at q, FWHM, stamp", "worst flux in the stamp", "at q, FWHM, stamp")
     worst = [(n, re, short(e), place(*a), short(f), place(*b)) for n, re, e, *a, f, b in split(rows["worst"])]
@@ -94,6 +100,14 @@ def place(q, fwhm, stamp) -> str:
 def short(error) -> str:
     """Two digits, or a dash."""
     return "-" if error is None else f"{error:.1e}"
+
+
+def sizes_section(rows: list, csv_name: str) -> tuple[str, str]:
+    """Tiny and overfilling galaxies."""
+    about = "The worst over n 0.5 to 8 and all FWHM; float32 against float64.\n"
+    columns = ("Re", "stamp", "q", "n 0.5", "n 1 to 8", "flux in the stamp", "float32")
+    table = markdown_table(columns, [(f"{row[0]:g}", *row[1:3], *map(short, row[3:])) for row in rows])
+    return "Far smaller than a pixel, and three times the stamp", f"{about}\n{table}"
 
 
 def edges_section(rows: list, csv_name: str) -> tuple[str, str]:
@@ -141,6 +155,7 @@ COMPARED = (
     ("Jacobian, ms", "jacobian_ms", 1),
     ("Jacobian over gradient", "jacobian_ms/gradient_ms", 1),
     ("first calls together, s", "first_s", 1),
+    ("the same with XLA's own options, s", "default_first_s", 1),
     ("import, s", "import_s", 1),
     ("peak memory, MB", "peak_mb", 0),
     ("of which after import, MB", "import_mb", 0),
