@@ -1,6 +1,6 @@
 """The light of a source's copies in all cells of the lattice but the nearest: where it is evaluated, and its sum.
 
-Copies in the second to fourth ring of cells are evaluated on 6 x 6 nodes over the image, those of two more rings on 4 x 4.
+Copies in the second to fourth ring of cells are evaluated on 8 x 8 nodes over the image, those of two more rings on 4 x 4.
 All that lies beyond is an integral over the plane outside these cells, divided by a cell's area. Seen from elsewhere in the
 image, the plane's edge lies elsewhere: what that makes is an integral along the edge, of the light half-way.
 
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-COARSE, COARSER = 6, 4  # nodes of an axis
+COARSE, COARSER = 8, 4  # nodes of an axis
 _RINGS = (1, 4, 6)  # the last ring of cells of the near nodes, of the coarse and of the coarser ones
 _ANGLES, _RADII, _MAX_LOG_RADIUS = 64, 24, 7.0
 _SIDE = 16  # places along each side of the edge
@@ -70,7 +70,7 @@ def far_places(size: tuple[int, int], padded: tuple[int, int]) -> FarPlaces:
 
 
 def far_sum(form, far: FarPlaces, position) -> jax.Array:
-    """What all far copies of a source at `position` (2,) have on the coarse nodes (6, 6), from the form at all places."""
+    """What all far copies of a source at `position` (2,) have on the coarse nodes (8, 8), from the form at all places."""
     coarse, coarser, beyond, edge = jnp.split(form, np.cumsum(counts())[:-1])
     coarser = jnp.sum(coarser.reshape(-1, COARSER, COARSER), axis=0)
     edge = edge.reshape(COARSER**2, -1)
