@@ -48,11 +48,14 @@ from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
 from bayesjoint.render.images import render
+from bayesjoint.report.calibrate import calibrate
+from bayesjoint.report.calibration import Calibration
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.sampling import sample
 
 __all__ = [
     "PSF",
+    "Calibration",
     "CoreSersic",
     "DeVaucouleurs",
     "EdgeOnDisc",
@@ -91,6 +94,7 @@ __all__ = [
     "Warp",
     "Windowed",
     "airy_psf",
+    "calibrate",
     "compiler_options",
     "enable_compilation_cache",
     "fit_map",

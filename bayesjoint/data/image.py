@@ -194,6 +194,17 @@ class Image:
         new.__dict__.update(self.__dict__, data=None)
         return new
 
+    def with_data(self, data) -> Image:
+        """The same image with other pixels, nJy, of the same shape."""
+        data = np.asarray(data, self.invvar.dtype)
+        if data.shape != self.invvar.shape:
+            raise ValueError(
+                f"image {self.name!r}: data must have shape {self.invvar.shape}, got {data.shape}"
+            )
+        new = object.__new__(Image)
+        new.__dict__.update(self.__dict__, data=data)
+        return new
+
     def __repr__(self) -> str:
         if not hasattr(self, "wcs"):
             return f"Image({self.name!r}, band {self.band!r}, shape {self.shape}, inside a compiled program)"

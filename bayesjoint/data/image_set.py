@@ -119,6 +119,20 @@ class ImageSet(Sequence[Image]):
             setattr(new, group, tuple(image.without_data() for image in getattr(self, group)))
         return new
 
+    def with_data(self, pixels: Sequence[np.ndarray]) -> ImageSet:
+        """The same images with other pixels: weights, PSFs and starting values, which set the priors, stay as they were.
+
+        Parameters
+        ----------
+        pixels : sequence of array (ny, nx)
+            Of each image, nJy.
+        """
+        new = object.__new__(ImageSet)
+        new.__dict__.update(self.__dict__)
+        new.originals = tuple(image.with_data(each) for image, each in zip(self, pixels, strict=True))
+        new.stacks = _stacks([[new.originals[i] for i in m] for m in self.members])
+        return new
+
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Stacks and starting values, and what is static: the protocol of JAX pytrees."""
         return (self.stacks, self.start), (self._labels, self.members)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.light.point import PointSource
@@ -13,7 +13,27 @@ from bayesjoint.model.observe import observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 
 
-@cache
+@dataclass(frozen=True)
+class _JointModel:
+    """A program that compares, and travels to other processes, by what it is."""
+
+    name: str
+    sky: bool
+    nucleus: bool
+    per_band: tuple[str, ...]
+
+    def __call__(self, images: ImageSet) -> None:
+        name = self.name
+        structure = sample_structure(name, images, per_band=self.per_band)
+        light: list = [Sersic(**structure, Ie=sample_brightness(name, images, structure))]
+        if self.nucleus:
+            flux = sample_flux(f"{name}_nucleus", images)
+            light.append(PointSource(structure["centre"], flux, name=f"{name}_nucleus"))
+        if self.sky:
+            light.append(FlatSky(sample_sky(images)))
+        observe(images, *light)
+
+
 def joint_model(
     name: str = "galaxy", *, sky: bool = True, nucleus: bool = False, per_band: tuple[str, ...] = ()
 ) -> Callable[[ImageSet], None]:
@@ -33,17 +53,7 @@ def joint_model(
     Returns
     -------
     program : function of an ImageSet
-        The same function for the same arguments, so that what was compiled for one galaxy serves the next.
+        Equal for equal arguments, so that what was compiled for one galaxy serves the next.
     """
 
-    def program(images: ImageSet) -> None:
-        structure = sample_structure(name, images, per_band=per_band)
-        light: list = [Sersic(**structure, Ie=sample_brightness(name, images, structure))]
-        if nucleus:
-            flux = sample_flux(f"{name}_nucleus", images)
-            light.append(PointSource(structure["centre"], flux, name=f"{name}_nucleus"))
-        if sky:
-            light.append(FlatSky(sample_sky(images)))
-        observe(images, *light)
-
-    return program
+    return _JointModel(name, sky, nucleus, tuple(per_band))

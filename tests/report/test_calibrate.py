@@ -1,0 +1,139 @@
+"""Calibration: simulations from the prior and around a fit, ranks and coverage, and going on after a stop."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from helpers.scenes import make_image
+from scipy import stats
+
+import bayesjoint as bj
+from bayesjoint.infer.simulate import simulate
+from bayesjoint.report.calibration import Calibration
+
+SIGMA = 2.0
+PLACE = jnp.zeros(2)
+pytestmark = pytest.mark.loose
+
+
+def two_fluxes(images):
+    """A star of known place in two bands: its posterior is a Gaussian in closed form."""
+    with numpyro.plate("band", 2):
+        flux = numpyro.sample("star_brightness", dist.Normal(50.0, 20.0))
+    bj.observe(images, bj.PointSource(PLACE, flux, name="star"))
+
+
+def too_narrow(images):
+    """The same, fitted with a prior that the simulations do not have."""
+    width = jnp.where(jnp.asarray(images.stacks[0].data is None), 20.0, 0.5)
+    with numpyro.plate("band", 2):
+        flux = numpyro.sample("star_brightness", dist.Normal(50.0, width))
+    bj.observe(images, bj.PointSource(PLACE, flux, name="star"))
+
+
+@pytest.fixture(scope="module")
+def images():
+    invvar = np.full((12, 12), SIGMA**-2)
+    invvar[3, 4] = 0.0
+    return bj.ImageSet([make_image((12, 12), name=name, band=name, invvar=invvar) for name in "ab"])
+
+
+@pytest.fixture(scope="module")
+def found(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("calibration")
+    return bj.calibrate(two_fluxes, images, n=40, folder=folder, workers=1, draws=200), folder
+
+
+def test_simulated_pixels(images):
+    """Noise of the images' own weights about the light; the same seed simulates the same; the mask stays."""
+    made = [simulate(two_fluxes, images, seed=(3, i)) for i in range(40)]
+    again = simulate(two_fluxes, images, seed=(3, 7))
+    np.testing.assert_array_equal(again.images["b"].data, made[7].images["b"].data)
+    pulls, fluxes = [], []
+    for one in made:
+        flux = one.values["star_brightness"]
+        for image, value in zip(one.images, flux, strict=True):
+            light = np.asarray(bj.render(image, bj.PointSource(PLACE, float(value))))
+            pulls.append(((image.data - light) * np.sqrt(image.invvar))[image.invvar > 0])
+        fluxes.append(flux)
+    assert stats.kstest(np.ravel(pulls), "norm").pvalue > 0.01
+    assert stats.kstest((np.ravel(fluxes) - 50.0) / 20.0, "norm").pvalue > 0.01
+    assert made[0].images["a"].invvar[3, 4] == 0
+
+
+def test_images_around_a_fit(images):
+    """Parameters scatter as the fit's covariance has them."""
+    data = simulate(two_fluxes, images, seed=1).images
+    fit = bj.fit_map(two_fluxes, data, progress=False)
+    drawn = [
+        simulate(two_fluxes, data, seed=(5, i), around=fit).values["star_brightness"] for i in range(200)
+    ]
+    pulls = (np.array(drawn) - fit.values["star_brightness"]) / fit.errors["star_brightness"]
+    assert stats.kstest(pulls.ravel(), "norm").pvalue > 0.01
+
+
+def test_ranks_are_uniform(found):
+    calibration, _ = found
+    assert calibration.names[-1] == "star colour a-b" and len(calibration.rank) == 40
+    assert calibration.is_uniform and not calibration.failures
+    assert np.all(np.abs(calibration.coverage(0.6827) - 0.6827) < 0.3)
+    assert 0.7 < np.std(calibration.pull[:, 0]) < 1.3
+    table = calibration.table()
+    assert list(table["simulations"]) == [40] * len(calibration.names)
+    assert "ranks uniform" in repr(calibration)
+
+
+def test_wrong_errors_are_seen(images):
+    calibration = bj.calibrate(too_narrow, images, n=20, workers=1, draws=200)
+    assert not calibration.is_uniform and "not uniform" in repr(calibration)
+    assert np.all(calibration.coverage(0.95) < 0.7)
+
+
+def test_going_on(found, images, monkeypatch):
+    """Results that are there are read, not made again; those of other simulations are refused."""
+    calibration, folder = found
+    (folder / "00003.json").unlink()
+    made = []
+
+    def noted(*args, **keywords):
+        made.append(keywords["seed"])
+        return simulate(*args, **keywords)
+
+    monkeypatch.setattr("bayesjoint.report.calibrate.simulate", noted)
+    again = bj.calibrate(two_fluxes, images, n=40, folder=folder, workers=1, draws=200)
+    assert made == [(0, 3)]
+    np.testing.assert_allclose(again.rank, calibration.rank)
+    with pytest.raises(
+        ValueError, match="holds the calibration of other images, another program, seed or options"
+    ):
+        bj.calibrate(two_fluxes, images, n=40, folder=folder, workers=1, draws=200, seed=1)
+
+
+def test_failures_are_results():
+    done = {"quantities": {"x": {"rank": 0.4, "pull": -0.2}}, "trusted": True, "seconds": 1.0}
+    calibration = Calibration.from_results([done, {"failed": "no light", "seconds": 2.0}])
+    assert calibration.failures == ("no light",) and len(calibration.rank) == 1
+    assert "1 that failed" in repr(calibration)
+
+
+def test_programs_that_do_not_travel(images):
+    def local(images):
+        two_fluxes(images)
+
+    with pytest.raises(ValueError, match="cannot be sent to another process"):
+        bj.calibrate(local, images, n=4, workers=2)
+
+
+def test_figure(found):
+    figure = found[0].plot()
+    assert len(figure.axes) == len(found[0].names) + 1
+    with pytest.raises(ValueError, match="no scalar 'x' was calibrated"):
+        found[0].plot(names=["x"])
+
+
+def test_results_are_plain(found):
+    record = json.loads((found[1] / "00000.json").read_text())
+    assert set(record) == {"quantities", "trusted", "headline", "likelihood", "seconds"}
