@@ -7,6 +7,7 @@ Beside the cubics of the transform itself stand those of its derivative by each 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -54,63 +55,73 @@ def hermite_cubics(value, slope, nodes: np.ndarray) -> Any:
     return xp.stack([value[..., :-1], left, second, third], axis=-1)
 
 
-def tabulate(transform: Callable[[Array, Array], Array], cells: Cells, shape: Array, dtype: Any) -> Array:
-    """The table of a transform known at any wave number, for one set of parameters.
+def look_up(
+    cells: Cells, make: Callable[..., Array], k2: Array, shape: Array, table: Array, which: Any = None
+) -> Array:
+    """The transform at k2, any shape of array, from the table of its parameters.
+
+    Differentiable in k2 and in the parameters `shape` (P,), to any order, not in the table. Its own rows serve the first
+    derivatives; second ones by the parameters make it anew.
 
     Parameters
     ----------
-    transform : function (k2, shape)
-        Elementwise in k2.
+    cells : Cells
+    make : function (shape, dtype)
+        Makes the table, differentiable; hashable.
+    k2 : array
     shape : array (P,)
-
-    Returns
-    -------
-    array (1 + P, cells, 4)
+    table : array (1 + P, cells, 4)
+    which : tuple of integers, optional
+        Where `table` is in what `make` makes, if that is several.
     """
-    nodes = cells.nodes()
-
-    def at_nodes(shape):
-        k2 = jnp.asarray(nodes, shape.dtype)
-        return jnp.stack(jax.jvp(lambda k2: transform(k2, shape), (k2,), (jnp.ones_like(k2),)))
-
-    shape = lax.stop_gradient(shape)
-    value, slope = jnp.concatenate(
-        [at_nodes(shape)[None], jnp.moveaxis(jax.jacfwd(at_nodes)(shape), -1, 0)]
-    ).swapaxes(0, 1)
-    return hermite_cubics(value, slope, nodes).astype(dtype)
+    return _derivative(cells, make, 0, 0, k2, shape, table, which)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def look_up(cells: Cells, k2: Array, shape: Array, table: Array) -> Array:
-    """The transform at k2, any shape of array, from the table of its parameters.
-
-    Differentiable in k2 and in the parameters `shape` (P,), not in the table (1 + P, cells, 4).
-    """
-    return evaluate(cells, k2, table[0])
-
-
-def evaluate(cells: Cells, k2: Array, cubics: Array) -> Array:
-    """The cubics (cells, 4) at k2, any shape of array; differentiable in both, to any order."""
+def evaluate(cells: Cells, k2: Array, cubics: Array, order: int = 0) -> Array:
+    """The cubics (cells, 4), or their derivative of an order by k2, at k2; differentiable in both, to any order."""
     cell, u = cell_of(cells, k2)
-    c0, c1, c2, c3 = _take(cubics, cell)
-    return c0 + u * (c1 + u * (c2 + u * c3))
+    factors = [math.perm(power, order) for power in range(order, 4)]
+    value = jnp.zeros_like(u)
+    for factor, coefficient in reversed(list(zip(factors, _take(cubics, cell)[order:], strict=True))):
+        value = value * u + factor * coefficient
+    return value
 
 
-@partial(look_up.defjvp, symbolic_zeros=True)
-def _look_up_jvp(cells: Cells, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    (k2, _, table), (dk2, dshape, _) = primals, tangents
-    cell, u = cell_of(cells, k2)
-    c0, c1, c2, c3 = _take(table[0], cell)
-    value = c0 + u * (c1 + u * (c2 + u * c3))
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
+def _derivative(
+    cells, make, row: int, order: int, k2: Array, shape: Array, table: Array, which: Any
+) -> Array:
+    """The derivative of an order by k2 of one row of a table: of the transform (0), or of its slope by a parameter."""
+    return evaluate(cells, k2, table[row], order)
+
+
+@partial(_derivative.defjvp, symbolic_zeros=True)
+def _derivative_jvp(
+    cells, make, row: int, order: int, primals: tuple, tangents: tuple
+) -> tuple[Array, Array]:
+    (k2, shape, table, which), (dk2, dshape, *_) = primals, tangents
+    value = _derivative(cells, make, row, order, *primals)
     tangent = jnp.zeros_like(value)
     if not isinstance(dk2, SymbolicZero):
-        tangent = (c1 + u * (2.0 * c2 + u * (3.0 * c3))) * dk2
+        tangent = _derivative(cells, make, row, order + 1, *primals) * dk2
     if not isinstance(dshape, SymbolicZero):
-        for i in range(dshape.shape[0]):
-            d0, d1, d2, d3 = _take(table[1 + i], cell)
-            slope = d0 + u * (d1 + u * (d2 + u * d3))
+        for i in range(shape.size):
+            if row == 0:
+                slope = _derivative(cells, make, 1 + i, order, *primals)
+            else:
+                slope = evaluate(cells, k2, _row_by_shape(make, row, i, shape, table, which), order)
             tangent = tangent + slope * _everywhere(dshape[i].astype(value.dtype), value.shape)
     return value, tangent
+
+
+def _row_by_shape(make, row: int, i: int, shape: Array, table: Array, which: Any) -> Array:
+    """The derivative (cells, 4) of a row of the table by the i-th parameter."""
+
+    def made(shape):
+        whole = make(shape, table.dtype)
+        return (whole if which is None else whole[which])[row]
+
+    return jax.jvp(made, (shape,), (jnp.zeros_like(shape).at[i].set(1.0),))[1]
 
 
 def cell_of(cells: Cells, k2: Array) -> tuple[Array, Array]:

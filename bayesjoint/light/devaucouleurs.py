@@ -64,7 +64,11 @@ class DeVaucouleurs(HalfLightElliptical):
     def radial_transform(cls, k2, shape, table=None) -> jax.Array:
         """That of Sersic at n = 4."""
         n = jnp.full(1, 4.0, k2.dtype)
-        return sersic_transform(k2, n[0]) if table is None else look_up(load_table().cells, k2, n, table)
+        return (
+            sersic_transform(k2, n[0])
+            if table is None
+            else look_up(load_table().cells, cls.transform_table, k2, n, table)
+        )
 
     @classmethod
     def transform_table(cls, shape, dtype) -> jax.Array:

@@ -8,7 +8,7 @@ pi / step = 72 it is exact but for rounding. Each order then is a table of cubic
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +101,6 @@ class PolarKind:
 
     def transform_table(self, shape, dtype) -> jax.Array:
         """Cubics of each order and part, and of their derivatives by the parameters: (orders, parts, 1 + P, cells, 4)."""
-        shape = jax.lax.stop_gradient(shape)
         found = [self.at_cells(shape)]
         if shape.size:
             found += list(jnp.moveaxis(jax.jacfwd(self.at_cells)(shape), -1, 0))
@@ -111,7 +110,7 @@ class PolarKind:
     def radial_transform(self, k2, shape, table=None) -> jax.Array:
         """Of forms that are the same at all angles: the transform at squared wave numbers."""
         if table is not None:
-            return look_up(CELLS, k2, shape, table[0, 0])
+            return look_up(CELLS, self.transform_table, k2, shape, table[0, 0], (0, 0))
         value, slope = self.at_cells(shape)[:, 0, 0]
         return evaluate(CELLS, k2, hermite_cubics(value, slope, CELLS.nodes()).astype(k2.dtype))
 
@@ -123,32 +122,34 @@ class PolarKind:
             table = hermite_cubics(value, slope, CELLS.nodes())[:, :, None].astype(square.dtype)
             read = _evaluate
         else:
-            read = look_up
+            read = partial(look_up, CELLS, self.transform_table)
         turn = _unit_power(k1, k2, square, self.fold)
 
         @jax.checkpoint
         def add_order(carry, order):
             """One order more; angles by multiplication, one turn after the other."""
             (cosine, sine), real, imaginary = carry
-            parts, even, odd = order
-            term = cosine * read(CELLS, square, shape, parts[0])
+            parts, even, odd, number = order
+            term = cosine * read(square, shape, parts[0], (number, 0))
             if not self.is_mirrored:
-                term = term + sine * read(CELLS, square, shape, parts[1])
+                term = term + sine * read(square, shape, parts[1], (number, 1))
             angle = cosine * turn[0] - sine * turn[1], sine * turn[0] + cosine * turn[1]
             return (angle, real + even * term, imaginary + odd * term), None
 
         zero = jnp.zeros_like(square)
         even, odd = (jnp.asarray(sign, square.dtype) for sign in _signs(self.orders))
         carry = (jnp.ones_like(square), zero), zero, zero
-        (_, real, imaginary), _ = jax.lax.scan(add_order, carry, (table, even, odd))
+        (_, real, imaginary), _ = jax.lax.scan(
+            add_order, carry, (table, even, odd, jnp.arange(len(self.orders)))
+        )
         if self.fold % 2 == 0:
             return real, None
         return real, imaginary * jnp.sqrt(jnp.maximum(square, 1e-30))
 
 
-def _evaluate(cells: Cells, k2, shape, table) -> jax.Array:
+def _evaluate(k2, shape, table, which) -> jax.Array:
     """Without slopes by the parameters, which derivatives of derivatives would not see move."""
-    return evaluate(cells, k2, table[0])
+    return evaluate(CELLS, k2, table[0])
 
 
 def _unit_power(k1, k2, square, power: int) -> tuple[jax.Array, jax.Array]:

@@ -60,7 +60,7 @@ class NumericalKind:
     def radial_transform(self, k2, shape, table=None) -> jax.Array:
         """Fourier transform of the round profile of unit flux at squared wave numbers."""
         if table is not None:
-            return look_up(CELLS, k2, shape, table)
+            return look_up(CELLS, self.transform_table, k2, shape, table)
         # without a table of slopes by the parameters, which derivatives of derivatives would not see move
         both = self._at_cells(shape).reshape(2, -1)
         return evaluate(CELLS, k2, hermite_cubics(both[0], both[1], CELLS.nodes()).astype(k2.dtype))
@@ -71,7 +71,6 @@ class NumericalKind:
 
     def transform_table(self, shape, dtype) -> jax.Array:
         """Cubics of the transform and of its derivatives by each parameter, (1 + parameters, cells, 4)."""
-        shape = jax.lax.stop_gradient(shape)
         found = [self._at_cells(shape)]
         if shape.size:
             found += list(jnp.moveaxis(jax.jacfwd(self._at_cells)(shape), -1, 0))

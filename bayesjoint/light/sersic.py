@@ -90,7 +90,7 @@ class Sersic(HalfLightElliptical):
         """Fourier transform of the round galaxy of unit flux at squared wave numbers, in units of 1/Re."""
         if table is None:
             return sersic_transform(k2, shape[0])
-        return look_up(load_table().cells, k2, shape, table)
+        return look_up(load_table().cells, cls.transform_table, k2, shape, table)
 
     @classmethod
     def transform_table(cls, shape, dtype) -> jax.Array:

@@ -150,7 +150,7 @@ def radial_table(n: ArrayLike, dtype: Any = None) -> Array:
     Array (2, cells, 4)
         Cubic of each cell in kappa^2, and that of its derivative with respect to n.
     """
-    n = lax.stop_gradient(_floating(n))
+    n = _floating(n)
     return _cubics_at(n, n.dtype if dtype is None else dtype)
 
 

@@ -170,11 +170,11 @@ def _tables_of(component: Any, axis: Any, dtype) -> tuple:
     def table(*leaves):
         one = jax.tree.unflatten(treedef, leaves)
         if not isinstance(one, Windowed):
-            return one.kind.transform_table(one.shape_values, dtype)
+            return _table(one, dtype)
         if not isinstance(one.sources, Profile):
             return None
         return jax.lax.map(
-            lambda source: source.kind.transform_table(source.shape_values, dtype),
+            lambda source: _table(source, dtype),
             one.sources,
             batch_size=AT_ONCE,
         )
@@ -183,6 +183,11 @@ def _tables_of(component: Any, axis: Any, dtype) -> tuple:
         return jax.vmap(table, in_axes=tuple(axes))(*leaves), None
     firsts = (leaf if a is None else leaf[0] for leaf, a in zip(leaves, axes, strict=True))
     return None, table(*firsts)
+
+
+def _table(source: Profile, dtype) -> jax.Array | None:
+    """The table of one source; its derivatives are among its rows."""
+    return source.kind.transform_table(jax.lax.stop_gradient(source.shape_values), dtype)
 
 
 def either(own: tuple, shared: tuple) -> tuple:

@@ -207,3 +207,34 @@ def test_parameters_out_of_range_are_refused():
         bj.Nuker(**PLACE, rb=1.0, alpha=1.0, beta=2.0, gamma=0.5, Ib=1.0)
     with pytest.raises(ValueError, match=r"King: rt must lie in \(0, inf\], got -1.0"):
         bj.King(**PLACE, rt=-1.0, concentration=5.0, alpha=2.0, I0=1.0)
+
+
+@pytest.mark.loose
+@pytest.mark.parametrize(
+    "make, values",
+    [
+        (lambda p: bj.Sersic((p[0], -0.2), p[1], 35.0, p[2], p[3], 2.0), (0.13, 0.6, 1.7, 1.5)),
+        (lambda p: bj.Moffat((p[0], -0.2), p[1], 35.0, p[2], p[3], 2.0), (0.13, 0.6, 1.7, 2.5)),
+        (lambda p: bj.King((0.1, 0.2), 0.6, 35.0, p[0], p[1], p[2], 2.0), (3.0, 10.0, 0.7)),
+        (lambda p: bj.Spline((0.1, 0.2), 0.5, 35.0, (0.5, 1.0, 2.0), p), (4.0, 2.0, 0.5)),
+    ],
+    ids=["Sersic", "Moffat", "King", "Spline"],
+)
+def test_second_derivatives(make, values):
+    """Of rendered pixels, by all parameters, against differences of the gradient; symmetric."""
+    image = make_image((24, 28), 0.5, bj.gaussian_psf(1.4))
+    weight = np.random.default_rng(0).normal(size=image.shape)
+    p = jnp.asarray(values)
+
+    def total(p):
+        return jnp.sum(weight * bj.render(image, make(p)))
+
+    slope = jax.jit(jax.grad(total), compiler_options=bj.compiler_options())
+    found = np.asarray(jax.jit(jax.hessian(total), compiler_options=bj.compiler_options())(p))
+    steps = 1e-4 * np.eye(p.size) * values
+    differences = [
+        (8 * (slope(p + h) - slope(p - h)) - slope(p + 2 * h) + slope(p - 2 * h)) / (12 * h.sum())
+        for h in steps
+    ]
+    np.testing.assert_allclose(found, np.array(differences), rtol=1e-5, atol=1e-6 * np.abs(found).max())
+    np.testing.assert_allclose(found, found.T, rtol=0, atol=1e-12 * np.abs(found).max())
