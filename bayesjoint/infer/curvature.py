@@ -25,6 +25,7 @@ from bayesjoint.infer.space import (
     prior_and_light,
     run_program,
 )
+from bayesjoint.light.noise_density import density_terms
 from bayesjoint.model.observe import GaussianPixels
 from bayesjoint.render.images import Light, either
 from bayesjoint.render.place import frames_of, place
@@ -88,10 +89,10 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         return jax.vmap(lambda direction: moved((direction,)), out_axes=(None, 0, None))(basis)
 
     placed = jax.vmap(place_one)(frames_of(light.stacks), light.parameters())
-    own, shared = light.tables()
+    (own, shared), noise = light.tables(), light.noise()
 
     def one(inputs):
-        image, data, weight, scene, moves, grids, own = inputs
+        image, data, weight, scene, moves, grids, own, noise = inputs
 
         def pixels(scene):
             return draw(image, scene, grids, light.kinds, either(own, shared))
@@ -99,16 +100,18 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         model = pixels(scene)
         # one column after the other: all at once they would not fit the cache
         columns = jax.lax.map(lambda move: jax.jvp(pixels, (scene,), (move,))[1], moves)
-        noise = GaussianPixels(model, image.invvar, image.log_normaliser)
         columns = columns.reshape(columns.shape[0], -1)
+        if noise:
+            return *_noisy_terms(noise, image, data, model, weight, columns), model
+        known = GaussianPixels(model, image.invvar, image.log_normaliser)
         weighted = columns * (weight * image.invvar).ravel()
         residual = (data - model).ravel()
-        return weight * noise.log_prob(data), weighted @ residual, weighted @ columns.T, model
+        return weight * known.log_prob(data), weighted @ residual, weighted @ columns.T, model
 
     total, slopes, squares, means = light.log_range(), [], [], []
     for site, stack, rows in zip(sites, light.stacks, light.rows(), strict=True):
-        inputs = jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own))
-        known = stack.without_data(), site["value"], _site_weights(site, stack.invvar.shape[0])
+        inputs = jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own, noise))
+        known = stack.without_data(), site["value"], site_weights(site, stack.invvar.shape[0])
         value, slope, square, pixels = jax.lax.map(one, (*known, *inputs))
         total += jnp.sum(value)
         slopes.append(slope)
@@ -117,7 +120,21 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
     return total, jnp.concatenate(slopes), jnp.concatenate(squares), means
 
 
-def _site_weights(site: dict, images: int) -> jax.Array:
+def _noisy_terms(noise: tuple, image, data, model, weight, columns) -> tuple:
+    """Log density (), gradient (K,) and curvature (K, K) of one image in t, the noise's parameters last.
+
+    `columns` (K, pixels) are dm/dt.
+    """
+    terms = density_terms(noise, data, model, image.invvar)
+    last = columns.shape[0] - terms.slope.size
+    gradient = (columns @ terms.score.ravel()).at[last:].add(terms.slope)
+    cross = columns @ terms.cross.reshape(terms.slope.size, -1).T
+    curvature = (columns * terms.weight.ravel()) @ columns.T
+    curvature = curvature.at[:, last:].add(cross).at[last:].add(cross.T)
+    return weight * terms.value, weight * gradient, weight * curvature.at[last:, last:].add(terms.square)
+
+
+def site_weights(site: dict, images: int) -> jax.Array:
     """What NumPyro's handlers `scale` and `mask` make each image of a stack count."""
     fn, weight = site["fn"], 1.0 if site["scale"] is None else site["scale"]
     while isinstance(fn, dist.MaskedDistribution):
