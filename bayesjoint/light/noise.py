@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import special
 
 from bayesjoint.light.checks import check_plain, check_range
 from bayesjoint.light.pytree import parameters_are
@@ -44,6 +45,10 @@ class Noise:
     def draw(self, key: Any, shape: tuple[int, ...]) -> jax.Array:
         """Simulated deviations u."""
         return jax.random.normal(key, shape)
+
+    def tail(self, u: np.ndarray) -> np.ndarray:
+        """Probability of deviations above u."""
+        return special.ndtr(-u)
 
 
 @parameters_are("factor", static=())
@@ -155,7 +160,7 @@ class StudentTNoise(Noise):
     Parameters
     ----------
     df : float
-        Degrees of freedom: at 4 a deviation of 10 sigma costs what one of 4.3 does in Gaussian noise; large ones are Gaussian.
+        Degrees of freedom: at 4 a deviation of 10 sigma costs what one of 4.0 does in Gaussian noise.
 
     Examples
     --------
@@ -181,6 +186,10 @@ class StudentTNoise(Noise):
     def draw(self, key: Any, shape: tuple[int, ...]) -> jax.Array:
         """Simulated deviations u."""
         return jax.random.t(key, jnp.broadcast_to(jnp.asarray(self.df, float), shape), shape)
+
+    def tail(self, u: np.ndarray) -> np.ndarray:
+        """Probability of deviations above u."""
+        return special.stdtr(self.df, -u)
 
 
 @parameters_are("fraction", "scale", static=())
@@ -223,6 +232,10 @@ class ContaminatedNoise(Noise):
         which, size = jax.random.split(key)
         is_outlier = jax.random.uniform(which, shape) < self.fraction
         return jnp.where(is_outlier, self.scale, 1.0) * jax.random.normal(size, shape)
+
+    def tail(self, u: np.ndarray) -> np.ndarray:
+        """Probability of deviations above u."""
+        return (1 - self.fraction) * special.ndtr(-u) + self.fraction * special.ndtr(-u / self.scale)
 
 
 _IN_ORDER = (PoissonNoise, NoiseScale, NoiseFloor, StudentTNoise, ContaminatedNoise)

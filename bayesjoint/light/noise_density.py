@@ -1,4 +1,4 @@
-"""The log density of pixels under noise, its slopes, and its Fisher information in model pixels and in the noise's parameters.
+"""The log density of pixels under noise, its slopes, and its Fisher information in model pixels and noise parameters.
 
 All noise but Poisson's own is a width sigma(model, parameters) and a form p(u; parameters) of u = (data - model) / sigma.
 The information per pixel follows from that of the form in its place, in ln sigma and in its parameters, which is
@@ -115,9 +115,7 @@ def density_terms(noise: tuple[Noise, ...], data, model, invvar) -> Terms:
     depends = jnp.concatenate(
         [
             by_parameters[None],
-            jnp.broadcast_to(
-                jnp.asarray(own, model.dtype)[:, :, None, None], (*own.shape, *model.shape)
-            ),
+            jnp.broadcast_to(jnp.asarray(own, model.dtype)[:, :, None, None], (*own.shape, *model.shape)),
         ]
     )
     along = jnp.einsum("a,aqyx->qyx", wide[0], depends, precision="highest")

@@ -121,7 +121,8 @@ def observe(images: Image | ImageSet, *components: Any) -> None:
     images : Image or ImageSet
     *components : profiles of light, such as Sersic, PointSource or FlatSky
         And what images may be off by (`Seeing`, `Registration`), and their noise where it is not as their inverse
-        variances say (`NoiseScale`, `NoiseFloor`, `StudentTNoise`, `ContaminatedNoise`, `PoissonNoise`). For a set, parameters may have a leading axis over its bands or its images.
+        variances say (`NoiseScale`, `NoiseFloor`, `StudentTNoise`, `ContaminatedNoise`, `PoissonNoise`). For a set,
+        parameters may have a leading axis over its bands or its images.
 
     Raises
     ------

@@ -14,6 +14,7 @@ from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.nuts import Tuning
 from bayesjoint.infer.pixels import pixel_fits
+from bayesjoint.infer.residuals import noise_at
 from bayesjoint.infer.sampler import Likelihood, sample_program
 from bayesjoint.infer.space import Program, find_latents
 from bayesjoint.report.posterior import Posterior
@@ -121,9 +122,13 @@ def sample(
     kept = sample_program(program, args, fit, tuning, likelihood, progress)
     best = kept.unconstrained.reshape(-1, fit.layout.size)[np.argmax(kept.stats["lp"])]
     means = quadratic(program, fit.layout, jnp.asarray(best), args).means
-    models = [pixels.model for pixels in pixel_fits(jax.device_get(means), images)]
-    complete = len(models) == len(images)
-    return Posterior.from_draws(kept, images, fit, provenance, model_images=models if complete else None)
+    noises = noise_at(program, fit.layout, jnp.asarray(best), args)
+    fitted = pixel_fits(jax.device_get(means), jax.device_get(noises), images)
+    if len(fitted) < len(images):
+        return Posterior.from_draws(kept, images, fit, provenance)
+    models = [pixels.model for pixels in fitted]
+    own = [(pixels.residual, pixels.goodness.widened) for pixels in fitted] if any(noises.values()) else None
+    return Posterior.from_draws(kept, images, fit, provenance, model_images=models, residuals=own)
 
 
 def _check_whole(name: str, count: Any, least: int) -> None:
