@@ -272,11 +272,9 @@ class Posterior:
             return []
         found, widened = [], self._constants.get("widened")
         for i, name in enumerate(self.image_names):
-            pixels = [self._constants[f"{kind}_{i}"] for kind in ("data", "model", "invvar")]
-            if widened is None:
-                found.append(goodness(name, *pixels))
-            else:
-                found.append(goodness(name, *pixels, self._constants[f"residual_{i}"], float(widened[i])))
+            data, model, invvar = (self._constants[f"{kind}_{i}"] for kind in ("data", "model", "invvar"))
+            factor = 1.0 if widened is None else float(widened[i])
+            found.append(goodness(name, data, model, invvar, self._constants.get(f"residual_{i}"), factor))
         return found
 
     @cached_property
