@@ -54,7 +54,7 @@ def residuals(noise: tuple[Noise, ...], data, model, invvar) -> tuple[np.ndarray
     >>> for noise in ((NoiseScale(1.5),), (StudentTNoise(4.0),)):
     ...     print(residuals(noise, pixels, 0 * pixels, 1 + 0 * pixels)[0].round(2))
     [[ 2. 20.]]
-    [[2.05 4.27]]
+    [[2.05 4.48]]
     """
     used = invvar > 0
     variance = np.maximum(np.asarray(variance_of(noise, model, invvar)), _SMALLEST)

@@ -6,6 +6,7 @@ Some say how wide the scatter is (`NoiseScale`, `NoiseFloor`, `PoissonNoise`), s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -40,7 +41,7 @@ class Noise:
 
     def log_density(self, u) -> jax.Array:
         """Of deviations u from the model, in units of the noise's width."""
-        return -0.5 * (u**2 + np.log(2 * np.pi))
+        return -0.5 * (u**2 + math.log(2 * math.pi))
 
     def draw(self, key: Any, shape: tuple[int, ...]) -> jax.Array:
         """Simulated deviations u."""
@@ -178,10 +179,10 @@ class StudentTNoise(Noise):
 
     def log_density(self, u) -> jax.Array:
         """Student's t."""
-        df = jnp.asarray(self.df, jnp.result_type(float))
+        df = jnp.asarray(self.df, jnp.result_type(u))
         half = 0.5 * (df + 1)
         peak = jax.scipy.special.gammaln(half) - jax.scipy.special.gammaln(0.5 * df)
-        return peak - 0.5 * jnp.log(np.pi * df) - half * jnp.log1p(u**2 / df)
+        return peak - 0.5 * jnp.log(math.pi * df) - half * jnp.log1p(u**2 / df)
 
     def draw(self, key: Any, shape: tuple[int, ...]) -> jax.Array:
         """Simulated deviations u."""
@@ -222,10 +223,10 @@ class ContaminatedNoise(Noise):
 
     def log_density(self, u) -> jax.Array:
         """The sum of two Gaussians."""
-        fraction, scale = (jnp.asarray(p, jnp.result_type(float)) for p in (self.fraction, self.scale))
+        fraction, scale = (jnp.asarray(p, jnp.result_type(u)) for p in (self.fraction, self.scale))
         usual = jnp.log1p(-fraction) - 0.5 * u**2
         outlier = jnp.log(fraction) - jnp.log(scale) - 0.5 * (u / scale) ** 2
-        return jnp.logaddexp(usual, outlier) - 0.5 * np.log(2 * np.pi)
+        return jnp.logaddexp(usual, outlier) - 0.5 * math.log(2 * math.pi)
 
     def draw(self, key: Any, shape: tuple[int, ...]) -> jax.Array:
         """Simulated deviations u."""

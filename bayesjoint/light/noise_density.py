@@ -58,7 +58,8 @@ def draw_pixels(noise: tuple[Noise, ...], key: Any, model, invvar, shape: tuple[
     """Simulated data of a shape; noiseless where pixels carry no weight."""
     if _is_poisson(noise):
         gain = noise[0].gain  # type: ignore[attr-defined]
-        drawn = jax.random.poisson(key, jnp.broadcast_to(jnp.maximum(model * gain, 0.0), shape)) / gain
+        rate = jnp.broadcast_to(jnp.maximum(model * gain, 0.0), shape)
+        drawn = jax.random.poisson(key, rate).astype(rate.dtype) / gain
     else:
         sigma = jnp.sqrt(jnp.maximum(variance_of(noise, model, invvar), 0.0))
         drawn = model + sigma * form_of(noise).draw(key, shape)
@@ -109,7 +110,7 @@ def density_terms(noise: tuple[Noise, ...], data, model, invvar) -> Terms:
     by_model = jax.jvp(lambda m: log_sigma(m, parameters), (model,), (jnp.ones_like(model),))[1]
     by_parameters = jnp.moveaxis(jax.jacfwd(log_sigma, argnums=1)(model, parameters), -1, 0)
     form, used = form_of(noise), (invvar > 0).astype(model.dtype)
-    place, wide = form_information(form)
+    place, wide = form_information(form, model.dtype)
     # how ln sigma and the form's parameters depend on those of all noise; a form's come last
     own = np.eye(len(leaves))[len(leaves) - len(jax.tree.leaves(form)) :]
     depends = jnp.concatenate(
@@ -138,7 +139,7 @@ def _place_weight(form: Noise, u, information) -> jax.Array:
     return jnp.where(far, jnp.minimum(-slope / jnp.where(far, u, 1.0), information), information)
 
 
-def form_information(form: Noise) -> tuple[jax.Array, jax.Array]:
+def form_information(form: Noise, dtype: Any = None) -> tuple[jax.Array, jax.Array]:
     """Fisher information of a form in its place (), and in ln sigma and its own E parameters (1 + E, 1 + E).
 
     Between the place and the rest there is none, as forms are symmetric.
@@ -150,7 +151,7 @@ def form_information(form: Noise) -> tuple[jax.Array, jax.Array]:
     1.000000 2.000000
     """
     leaves, treedef = jax.tree.flatten(form)
-    dtype = jnp.result_type(float)
+    dtype = jnp.result_type(float) if dtype is None else dtype
     parameters = jnp.stack([jnp.asarray(leaf, dtype) for leaf in leaves]) if leaves else jnp.zeros(0, dtype)
 
     def log_p(u, parameters):
