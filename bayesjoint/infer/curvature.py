@@ -25,6 +25,7 @@ from bayesjoint.infer.space import (
     prior_and_light,
     run_program,
 )
+from bayesjoint.light.noise import Noise
 from bayesjoint.light.noise_density import density_terms
 from bayesjoint.model.observe import GaussianPixels
 from bayesjoint.render.images import Light, either
@@ -35,7 +36,7 @@ from bayesjoint.render.spectral import draw
 class Quadratic(NamedTuple):
     """The log posterior near z: value, gradient (P,), curvature of the likelihood and of the prior (P, P).
 
-    `means` are the model pixels of the observed sites.
+    `means` are the model pixels of the observed sites, `noises` the noise of those that `observe` made: parameters (images,).
     """
 
     value: jax.Array
@@ -43,6 +44,7 @@ class Quadratic(NamedTuple):
     likelihood_curvature: jax.Array
     prior_curvature: jax.Array
     means: dict[str, jax.Array]
+    noises: dict[str, tuple[Noise, ...]]
 
 
 @partial(quick_jit, static_argnames=("program", "layout"))
@@ -62,11 +64,13 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
         return gradient, (gradient, by_z)
 
     prior_hessian, (gradient, by_z) = jax.jacfwd(slopes, has_aux=True)(z)
-    total, means = log_prior, {}
+    total, means, noises = log_prior, {}, {}
     curvature = jnp.zeros((layout.size, layout.size), z.dtype)
     for (sites, light), jacobian in zip(lights, by_z, strict=True):
         value, slope, square, pixels = _light_terms(light, [trace[site] for site in sites])
         means |= dict(zip(sites, pixels, strict=True))
+        for site, rows in zip(sites, light.rows(), strict=True):
+            noises[site] = jax.tree.map(lambda p, rows=rows: p[rows], light.noise())
         total += value
         gradient += jnp.einsum("ik,ikp->p", slope, jacobian)
         curvature += jnp.einsum("ikp,ikl,ilq->pq", jacobian, square, jacobian, optimize=True)
@@ -76,7 +80,7 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
             a + b for a, b in zip((total, gradient, curvature), own[:3], strict=True)
         )
         means |= own[3]
-    return Quadratic(total, gradient, curvature, -prior_hessian, means)
+    return Quadratic(total, gradient, curvature, -prior_hessian, means, noises)
 
 
 def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array, jax.Array, list[jax.Array]]:

@@ -18,7 +18,6 @@ from bayesjoint.infer.curvature import values_and_errors
 from bayesjoint.infer.goodness import judge_fit, judge_images
 from bayesjoint.infer.lm import Climb, climb, covariance_of
 from bayesjoint.infer.pixels import PixelFit, pixel_fits
-from bayesjoint.infer.residuals import noise_at
 from bayesjoint.infer.space import Layout, Program, find_latents, start_vector
 from bayesjoint.infer.verdict import Verdict
 
@@ -211,14 +210,13 @@ def _finish(program, layout, images, args, end: Climb, began: float) -> MapFit:
     values, errors = jax.device_get(
         values_and_errors(program, layout, jnp.asarray(end.z), jnp.asarray(root), args)
     )
-    noises = jax.device_get(noise_at(program, layout, jnp.asarray(end.z), args))
     return MapFit(
         values=values,
         errors=errors,
         unconstrained=end.z,
         covariance=covariance,
         layout=layout,
-        images=pixel_fits(end.here.means, noises, images),
+        images=pixel_fits(end.here.means, jax.device_get(end.here.noises), images),
         log_posterior=end.log_posterior,
         iterations=end.iterations,
         converged=end.converged,

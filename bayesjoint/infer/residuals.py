@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 from scipy import optimize, special
 
-from bayesjoint.compilation import quick_jit
-from bayesjoint.infer.space import Layout, Program, prior_and_light
 from bayesjoint.light.noise import Noise, PoissonNoise
 from bayesjoint.light.noise_density import form_of, variance_of
 
 _SMALLEST = 1e-300
 _ONE_SIGMA = float(special.ndtr(-1.0))
-
-
-@partial(quick_jit, static_argnames=("program", "layout"))
-def noise_at(program: Program, layout: Layout, z, args: tuple) -> dict[str, tuple[Noise, ...]]:
-    """The noise of each rendered site at z, its parameters (images,); of sites without, an empty tuple."""
-    found = {}
-    for sites, light in prior_and_light(program, layout, z, args)[1]:
-        for site, rows in zip(sites, light.rows(), strict=True):
-            found[site] = jax.tree.map(lambda p, rows=rows: p[rows], light.noise())
-    return found
 
 
 def residuals(noise: tuple[Noise, ...], data, model, invvar) -> tuple[np.ndarray, float]:

@@ -113,8 +113,8 @@ class PoissonNoise(Noise):
 
     The sky must be in the data and in the model. Of an image whose inverse variances are not zero, these say only which
     pixels count. Without read noise the density is Poisson's, of counts that need not be whole (and is zero where
-    data or model are negative). With it, the density is Normal of variance (model * gain + read_noise^2) / gain^2: not biased,
-    and its errors right to 2 % from a read noise of 3 on, or 20 electrons in the model (docs/noise.md).
+    data or model are negative). With it, the density is Normal of variance (model * gain + read_noise^2) / gain^2: not
+    biased, and its errors right to 2 % from a read noise of 3 on, or 20 electrons in the model (docs/noise.md).
 
     Parameters
     ----------

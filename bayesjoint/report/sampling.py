@@ -14,7 +14,6 @@ from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.nuts import Tuning
 from bayesjoint.infer.pixels import pixel_fits
-from bayesjoint.infer.residuals import noise_at
 from bayesjoint.infer.sampler import Likelihood, sample_program
 from bayesjoint.infer.space import Program, find_latents
 from bayesjoint.report.posterior import Posterior
@@ -121,9 +120,9 @@ def sample(
     tuning = Tuning(int(draws), int(chains), int(warmup), seed, target_accept, max_tree_depth)
     kept = sample_program(program, args, fit, tuning, likelihood, progress)
     best = kept.unconstrained.reshape(-1, fit.layout.size)[np.argmax(kept.stats["lp"])]
-    means = quadratic(program, fit.layout, jnp.asarray(best), args).means
-    noises = noise_at(program, fit.layout, jnp.asarray(best), args)
-    fitted = pixel_fits(jax.device_get(means), jax.device_get(noises), images)
+    there = quadratic(program, fit.layout, jnp.asarray(best), args)
+    means, noises = jax.device_get((there.means, there.noises))
+    fitted = pixel_fits(means, noises, images)
     if len(fitted) < len(images):
         return Posterior.from_draws(kept, images, fit, provenance)
     models = [pixels.model for pixels in fitted]

@@ -11,6 +11,7 @@ import pytest
 from helpers.scenes import make_image
 
 import bayesjoint as bj
+from bayesjoint.infer import compress
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.draws import TOLERATED_ERROR
 from bayesjoint.infer.space import log_posterior
@@ -183,3 +184,33 @@ def test_noise_per_band_and_predictions(images):
     trace = numpyro.handlers.trace(drawn).get_trace(images.without_data())
     (pixels,) = (site["value"] for site in trace.values() if site["type"] == "sample")
     assert np.allclose(np.std(pixels, axis=(1, 2)), np.array([2.0, 3.0]) * np.sqrt(50 / 48), rtol=0.1)
+
+
+def test_compressed_weights_sizes_and_masks(images):
+    """Images of two sizes, one in part masked, each counted half: the form holds at draws that had no part in making it."""
+    small = make_image(
+        data=np.asarray(images[0].data)[:28, :30],
+        invvar=np.where(np.arange(30) < 3, 0.0, 1.0) * np.ones((28, 1)),
+        shape=(28, 30),
+        scale=0.4,
+        psf=bj.gaussian_psf(1.8),
+        name="g",
+    )
+    both = bj.ImageSet([images[1], small])
+
+    def program(images):
+        with numpyro.handlers.scale(scale=0.5):
+            scaled_galaxy(images)
+
+    fit = bj.fit_map(program, both, progress=False)
+    fitted = compress.at_fit(program, fit.layout, fit.unconstrained, (both,))
+    noise = (
+        np.random.default_rng(2).normal(size=(300, fit.layout.size)) @ np.linalg.cholesky(fit.covariance).T
+    )
+    form = compress.compress(program, fit.layout, fitted, fit.unconstrained + 1.5 * noise[:256], (both,))
+    draws = fit.unconstrained + noise[256:]
+    exact = compress.exact_log_posteriors(program, fit.layout, fitted, draws, (both,))
+    found = jax.vmap(lambda z: compress.compressed_log_posterior(program, fit.layout, z, (both,), form))(
+        draws
+    )
+    assert np.std(exact) > 1 and np.std(np.asarray(found) - exact) < TOLERATED_ERROR
