@@ -36,7 +36,7 @@ from bayesjoint.render.spectral import draw
 class Quadratic(NamedTuple):
     """The log posterior near z: value, gradient (P,), curvature of the likelihood and of the prior (P, P).
 
-    `means` are the model pixels of the observed sites, `noises` the noise of those that `observe` made: parameters (images,).
+    `means` are the model pixels of the observed sites, `noises` the noise of what `observe` made, its parameters (images,).
     """
 
     value: jax.Array
