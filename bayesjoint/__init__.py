@@ -27,6 +27,7 @@ from bayesjoint.light.gaussian import Gaussian
 from bayesjoint.light.king import King
 from bayesjoint.light.moffat import Moffat
 from bayesjoint.light.multi_gaussian import MultiGaussian
+from bayesjoint.light.noise import ContaminatedNoise, NoiseFloor, NoiseScale, PoissonNoise, StudentTNoise
 from bayesjoint.light.nuker import Nuker
 from bayesjoint.light.patch import Patch
 from bayesjoint.light.point import PointSource
@@ -44,6 +45,7 @@ from bayesjoint.light.warp import Warp
 from bayesjoint.light.windowed import Windowed
 from bayesjoint.model.bulge_disc import sample_bulge_disc
 from bayesjoint.model.corrections import sample_psf_coefficients, sample_registration, sample_seeing
+from bayesjoint.model.noise import sample_noise_floor, sample_noise_scale, sample_outliers
 from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
@@ -56,6 +58,7 @@ from bayesjoint.report.sampling import sample
 __all__ = [
     "PSF",
     "Calibration",
+    "ContaminatedNoise",
     "CoreSersic",
     "DeVaucouleurs",
     "EdgeOnDisc",
@@ -72,12 +75,15 @@ __all__ = [
     "MapFit",
     "Moffat",
     "MultiGaussian",
+    "NoiseFloor",
+    "NoiseScale",
     "Nuker",
     "NumericalProfile",
     "PSFCoefficients",
     "Patch",
     "PlaneSky",
     "PointSource",
+    "PoissonNoise",
     "PolynomialSky",
     "Posterior",
     "Registration",
@@ -86,6 +92,7 @@ __all__ = [
     "Sersic",
     "Spergel",
     "Spline",
+    "StudentTNoise",
     "Superellipse",
     "TangentFrame",
     "Truncated",
@@ -111,6 +118,9 @@ __all__ = [
     "sample_brightness",
     "sample_bulge_disc",
     "sample_flux",
+    "sample_noise_floor",
+    "sample_noise_scale",
+    "sample_outliers",
     "sample_psf_coefficients",
     "sample_registration",
     "sample_seeing",

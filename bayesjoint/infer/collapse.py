@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.compilation import quick_jit
-from bayesjoint.infer.compress import Compressed, Form, light_features
+from bayesjoint.infer.compress import Compressed, Form, light_features, noise_precision, scaled_by_noise
 from bayesjoint.infer.space import Layout, Program, density_and_light
 from bayesjoint.render.images import Light
 
@@ -100,10 +100,11 @@ def _image_terms(light: Light, form: Form) -> tuple[jax.Array, jax.Array, jax.Ar
     here, steps = jax.vmap(along, out_axes=(None, 1))(directions)
     c = jnp.einsum("if,ifr->ir", here - form.origin, form.to_coefficients, precision="highest")
     shapes = jnp.einsum("ikf,ifr->ikr", steps, form.to_coefficients, precision="highest")
-    constant = jnp.sum(c * (form.slope - 0.5 * c), axis=1)
+    constant = scaled_by_noise(light, form, jnp.sum(c * (form.slope - 0.5 * c), axis=1))
+    precision = jnp.broadcast_to(noise_precision(light), constant.shape)
     gradient = jnp.einsum("ikr,ir->ik", shapes, form.slope - c, precision="highest")
     square = jnp.einsum("ikr,ilr->ikl", shapes, shapes, precision="highest")
-    return constant, gradient, square, columns
+    return constant, precision[:, None] * gradient, precision[:, None, None] * square, columns
 
 
 def _gaussian(value, slope, precision) -> Amplitudes:

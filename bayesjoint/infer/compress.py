@@ -13,7 +13,7 @@ How well it holds is measured, by exact log posteriors at draws that had no part
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.compilation import quick_jit
-from bayesjoint.infer.curvature import quadratic
+from bayesjoint.infer.curvature import quadratic, site_weights
 from bayesjoint.infer.observed import observe_mean, site_log_density
 from bayesjoint.infer.space import (
     Layout,
@@ -32,6 +32,7 @@ from bayesjoint.infer.space import (
     prior_and_light,
     run_program,
 )
+from bayesjoint.light.noise import NoiseScale
 from bayesjoint.light.registration import Registration
 from bayesjoint.light.sky import Sky
 from bayesjoint.light.windowed import Windowed
@@ -45,7 +46,9 @@ _CHUNK = 16
 
 
 class Form(NamedTuple):
-    """The log likelihood of the images of one `observe`: of each image slope . c - c . c / 2, c its coefficients.
+    """The log likelihood of the images of one `observe`: of each image (slope . c - c . c / 2) / f^2, c its coefficients.
+
+    f is 1, or the factor of a `NoiseScale`, which also brings (1 - 1 / f^2) chi2 / 2 - count ln f.
 
     Attributes
     ----------
@@ -57,12 +60,16 @@ class Form(NamedTuple):
         From the features' departure to coefficients.
     slope : array (images, rank)
         The residual of the fit along the basis.
+    chi2, count : array (images,)
+        Chi-squared of the fit by the images' own inverse variances, and the number of weighted pixels.
     """
 
     waves: Any
     origin: Any
     to_coefficients: Any
     slope: Any
+    chi2: Any
+    count: Any
 
 
 class Compressed(NamedTuple):
@@ -81,8 +88,32 @@ def compressed_log_posterior(
     for light, form in zip(lights, compressed.forms, strict=True):
         departure = light_features(light, form.waves) - form.origin
         c = jnp.einsum("if,ifr->ir", departure, form.to_coefficients, precision="highest")
-        total += jnp.sum(c * (form.slope - 0.5 * c)) + light.log_range()
+        each = jnp.sum(c * (form.slope - 0.5 * c), axis=1)
+        total += jnp.sum(scaled_by_noise(light, form, each)) + light.log_range()
     return total
+
+
+def noise_precision(light: Light) -> Any:
+    """1 / f^2 of each image (images,), f the factor of a `NoiseScale`; 1 without one."""
+    return next((one.factor**-2 for one in light.noise() if isinstance(one, NoiseScale)), 1.0)
+
+
+def scaled_by_noise(light: Light, form: Form, log_likelihood) -> jax.Array:
+    """Log likelihoods (images,) less that of the fit, under the noise that the images say, as the light's noise has them."""
+    if not light.noise():
+        return log_likelihood
+    precision = noise_precision(light)
+    return precision * (log_likelihood - 0.5 * form.chi2) + 0.5 * (
+        form.chi2 + form.count * jnp.log(precision)
+    )
+
+
+def incompressible(lights: Iterable[Light]) -> str:
+    """Which noise leaves no quadratic form of the light, by name; "" where there is none."""
+    names = {
+        type(one).__name__ for light in lights for one in light.noise() if not isinstance(one, NoiseScale)
+    }
+    return " and ".join(sorted(names))
 
 
 def light_features(light: Light, waves, parameters=None) -> jax.Array:
@@ -148,26 +179,29 @@ def _image_features(components: tuple, waves, frame, psf_weights) -> jax.Array:
 class Fitted(NamedTuple):
     """The fit that departures are measured from: its place (P,), log posterior, and model pixels of each rendered site.
 
-    `sites` are the rendered sites of each `observe`.
+    `sites` are the rendered sites of each `observe`; `obstacle` names the noise that cannot be compressed, if any.
     """
 
     centre: np.ndarray
     log_posterior: float
     sites: tuple[tuple[str, ...], ...]
     means: dict[str, jax.Array]
+    obstacle: str = ""
 
 
 def at_fit(program: Program, layout: Layout, centre: np.ndarray, args: tuple) -> Fitted:
     """What `compress` needs to know of the fit at z = centre (P,); without sites where nothing is rendered."""
-    sites = []
+    sites, obstacles = [], set()
 
     def run(z):
-        sites.extend(names for names, _ in prior_and_light(program, layout, z, args)[1])
+        lights = prior_and_light(program, layout, z, args)[1]
+        sites.extend(names for names, _ in lights)
+        obstacles.add(incompressible(light for _, light in lights))
 
     jax.eval_shape(run, centre)
     exact = quadratic(program, layout, jnp.asarray(centre), args)
     means = {name: exact.means[name] for names in sites for name in names}
-    return Fitted(centre, float(exact.value), tuple(sites), means)
+    return Fitted(centre, float(exact.value), tuple(sites), means, obstacles.pop())
 
 
 def compress(program: Program, layout: Layout, fitted: Fitted, draws: np.ndarray, args: tuple) -> Compressed:
@@ -180,7 +214,7 @@ def compress(program: Program, layout: Layout, fitted: Fitted, draws: np.ndarray
         Points that span the region where the form is to hold.
     """
     points = np.concatenate([fitted.centre[None], draws])
-    density, starts = jax.device_get(_features(program, layout, points, fitted.means, args))
+    starts = jax.device_get(_features(program, layout, points, fitted.means, args))
     departures, densities = _departures(program, layout, draws, fitted.means, args)
     kept = np.flatnonzero(np.isfinite(densities))
     forms = []
@@ -195,8 +229,11 @@ def compress(program: Program, layout: Layout, fitted: Fitted, draws: np.ndarray
             for i in range(len(rows))
         ]
         to_coefficients, slope = (np.stack(part) for part in zip(*parts, strict=True))
-        forms.append(Form(start.waves, origin, to_coefficients, slope))
-    return Compressed(tuple(forms), np.asarray(fitted.log_posterior - density))
+        chi2 = np.array([np.sum(residual**2) for residual in residuals])
+        forms.append(Form(start.waves, origin, to_coefficients, slope, chi2, start.count))
+    before = Compressed(tuple(forms), np.zeros(()))
+    there = compressed_log_posterior(program, layout, jnp.asarray(fitted.centre), args, before)
+    return before._replace(constant=np.asarray(fitted.log_posterior - there))
 
 
 def exact_log_posteriors(
@@ -234,21 +271,32 @@ def _reduce(
 
 
 class _Start(NamedTuple):
-    """Of one light: its waves, its features at points (N, images, F), and each stack's weighted residuals at the first."""
+    """Of one light: its waves, its features at points (N, images, F), each stack's weighted residuals at the first, and the
+    number of weighted pixels of each image.
+    """
 
     waves: Any
     features: Any
     residuals: list
+    count: Any
 
 
 @partial(quick_jit, static_argnames=("program", "layout"))
-def _features(program: Program, layout: Layout, points, means: dict, args: tuple) -> tuple[Any, list[_Start]]:
-    """Log density but for what is rendered at the first point, and of each light what there is to know of all points."""
+def _features(program: Program, layout: Layout, points, means: dict, args: tuple) -> list[_Start]:
+    """Of each light what there is to know of all points."""
     _, lights, trace = prior_and_light(program, layout, points[0], args)
-    waves, residuals = [], []
+    waves, residuals, counts = [], [], []
     for sites, light in lights:
         waves.append(jnp.concatenate([_stack_waves(stack) for stack in light.stacks]))
         observed = [observe_mean(trace[site], means[site]) for site in sites]
+        counts.append(
+            jnp.concatenate(
+                [
+                    site_weights(trace[site], len(stack.invvar)) * jnp.sum(stack.invvar > 0, axis=(1, 2))
+                    for site, stack in zip(sites, light.stacks, strict=True)
+                ]
+            )
+        )
         residuals.append(
             [_flat(o.score / jnp.sqrt(jnp.where(o.weight > 0, o.weight, 1.0))) for o in observed]  # type: ignore[union-attr]
         )
@@ -258,8 +306,7 @@ def _features(program: Program, layout: Layout, points, means: dict, args: tuple
         return [light_features(light, w) for light, w in zip(lights, waves, strict=True)]
 
     features = jax.lax.map(at, points)
-    density, _ = density_and_light(program, layout, points[0], args)
-    return density, [_Start(*parts) for parts in zip(waves, features, residuals, strict=True)]
+    return [_Start(*parts) for parts in zip(waves, features, residuals, counts, strict=True)]
 
 
 @partial(quick_jit, static_argnames=("program", "layout"))

@@ -25,6 +25,8 @@ from bayesjoint.infer.space import (
     prior_and_light,
     run_program,
 )
+from bayesjoint.light.noise import Noise
+from bayesjoint.light.noise_density import density_terms
 from bayesjoint.model.observe import GaussianPixels
 from bayesjoint.render.images import Light, either
 from bayesjoint.render.place import frames_of, place
@@ -34,7 +36,7 @@ from bayesjoint.render.spectral import draw
 class Quadratic(NamedTuple):
     """The log posterior near z: value, gradient (P,), curvature of the likelihood and of the prior (P, P).
 
-    `means` are the model pixels of the observed sites.
+    `means` are the model pixels of the observed sites, `noises` the noise of what `observe` made, its parameters (images,).
     """
 
     value: jax.Array
@@ -42,6 +44,7 @@ class Quadratic(NamedTuple):
     likelihood_curvature: jax.Array
     prior_curvature: jax.Array
     means: dict[str, jax.Array]
+    noises: dict[str, tuple[Noise, ...]]
 
 
 @partial(quick_jit, static_argnames=("program", "layout"))
@@ -61,11 +64,13 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
         return gradient, (gradient, by_z)
 
     prior_hessian, (gradient, by_z) = jax.jacfwd(slopes, has_aux=True)(z)
-    total, means = log_prior, {}
+    total, means, noises = log_prior, {}, {}
     curvature = jnp.zeros((layout.size, layout.size), z.dtype)
     for (sites, light), jacobian in zip(lights, by_z, strict=True):
         value, slope, square, pixels = _light_terms(light, [trace[site] for site in sites])
         means |= dict(zip(sites, pixels, strict=True))
+        for site, rows in zip(sites, light.rows(), strict=True):
+            noises[site] = jax.tree.map(lambda p, rows=rows: p[rows], light.noise())
         total += value
         gradient += jnp.einsum("ik,ikp->p", slope, jacobian)
         curvature += jnp.einsum("ikp,ikl,ilq->pq", jacobian, square, jacobian, optimize=True)
@@ -75,7 +80,7 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
             a + b for a, b in zip((total, gradient, curvature), own[:3], strict=True)
         )
         means |= own[3]
-    return Quadratic(total, gradient, curvature, -prior_hessian, means)
+    return Quadratic(total, gradient, curvature, -prior_hessian, means, noises)
 
 
 def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array, jax.Array, list[jax.Array]]:
@@ -88,10 +93,10 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         return jax.vmap(lambda direction: moved((direction,)), out_axes=(None, 0, None))(basis)
 
     placed = jax.vmap(place_one)(frames_of(light.stacks), light.parameters())
-    own, shared = light.tables()
+    (own, shared), noise = light.tables(), light.noise()
 
     def one(inputs):
-        image, data, weight, scene, moves, grids, own = inputs
+        image, data, weight, scene, moves, grids, own, noise = inputs
 
         def pixels(scene):
             return draw(image, scene, grids, light.kinds, either(own, shared))
@@ -99,16 +104,18 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         model = pixels(scene)
         # one column after the other: all at once they would not fit the cache
         columns = jax.lax.map(lambda move: jax.jvp(pixels, (scene,), (move,))[1], moves)
-        noise = GaussianPixels(model, image.invvar, image.log_normaliser)
         columns = columns.reshape(columns.shape[0], -1)
+        if noise:
+            return *_noisy_terms(noise, image, data, model, weight, columns), model
+        known = GaussianPixels(model, image.invvar, image.log_normaliser)
         weighted = columns * (weight * image.invvar).ravel()
         residual = (data - model).ravel()
-        return weight * noise.log_prob(data), weighted @ residual, weighted @ columns.T, model
+        return weight * known.log_prob(data), weighted @ residual, weighted @ columns.T, model
 
     total, slopes, squares, means = light.log_range(), [], [], []
     for site, stack, rows in zip(sites, light.stacks, light.rows(), strict=True):
-        inputs = jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own))
-        known = stack.without_data(), site["value"], _site_weights(site, stack.invvar.shape[0])
+        inputs = jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own, noise))
+        known = stack.without_data(), site["value"], site_weights(site, stack.invvar.shape[0])
         value, slope, square, pixels = jax.lax.map(one, (*known, *inputs))
         total += jnp.sum(value)
         slopes.append(slope)
@@ -117,7 +124,21 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
     return total, jnp.concatenate(slopes), jnp.concatenate(squares), means
 
 
-def _site_weights(site: dict, images: int) -> jax.Array:
+def _noisy_terms(noise: tuple, image, data, model, weight, columns) -> tuple:
+    """Log density (), gradient (K,) and curvature (K, K) of one image in t, the noise's parameters last.
+
+    `columns` (K, pixels) are dm/dt.
+    """
+    terms = density_terms(noise, data, model, image.invvar)
+    last = columns.shape[0] - terms.slope.size
+    gradient = (columns @ terms.score.ravel()).at[last:].add(terms.slope)
+    cross = columns @ terms.cross.reshape(terms.slope.size, -1).T
+    curvature = (columns * terms.weight.ravel()) @ columns.T
+    curvature = curvature.at[:, last:].add(cross).at[last:].add(cross.T)
+    return weight * terms.value, weight * gradient, weight * curvature.at[last:, last:].add(terms.square)
+
+
+def site_weights(site: dict, images: int) -> jax.Array:
     """What NumPyro's handlers `scale` and `mask` make each image of a stack count."""
     fn, weight = site["fn"], 1.0 if site["scale"] is None else site["scale"]
     while isinstance(fn, dist.MaskedDistribution):

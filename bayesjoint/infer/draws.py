@@ -44,6 +44,8 @@ class Draws:
         Of the scalar latents whose prior has two ends.
     likelihood_errors : array (n,) or None
         Compressed minus exact log posterior at some of the draws, about their mean; None where the exact one was sampled.
+    incompressible : str
+        The noise for which "auto" sampled the exact likelihood, by name; "" where it was free to choose.
     """
 
     values: dict[str, np.ndarray]
@@ -57,6 +59,7 @@ class Draws:
     interrupted: bool = False
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)
     likelihood_errors: np.ndarray | None = None
+    incompressible: str = ""
 
     @property
     def likelihood_holds(self) -> bool:

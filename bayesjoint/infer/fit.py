@@ -216,7 +216,7 @@ def _finish(program, layout, images, args, end: Climb, began: float) -> MapFit:
         unconstrained=end.z,
         covariance=covariance,
         layout=layout,
-        images=pixel_fits(end.here.means, images),
+        images=pixel_fits(end.here.means, jax.device_get(end.here.noises), images),
         log_posterior=end.log_posterior,
         iterations=end.iterations,
         converged=end.converged,

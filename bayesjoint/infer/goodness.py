@@ -33,6 +33,8 @@ class Goodness:
         Mean lag-1 correlation of normalised residuals between neighbours in a row and in a column.
     correlation_error : float
         Its scatter for independent noise, 1/sqrt(number of pairs).
+    widened : float
+        The typical error that the residuals are normalised by, over the one given.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Goodness:
     source_chi2: float
     correlation: float
     correlation_error: float
+    widened: float = 1.0
 
     @property
     def chi2_per_pixel(self) -> float:
@@ -49,7 +52,14 @@ class Goodness:
         return self.chi2 / max(self.pixels, 1)
 
 
-def goodness(name: str, data: np.ndarray, model: np.ndarray, invvar: np.ndarray) -> Goodness:
+def goodness(
+    name: str,
+    data: np.ndarray,
+    model: np.ndarray,
+    invvar: np.ndarray,
+    residual: np.ndarray | None = None,
+    widened: float = 1.0,
+) -> Goodness:
     """Compare one image with its model.
 
     Parameters
@@ -57,6 +67,9 @@ def goodness(name: str, data: np.ndarray, model: np.ndarray, invvar: np.ndarray)
     name : str
     data, model, invvar : array (ny, nx)
         nJy, nJy and nJy^-2; pixels with invvar 0 are not used.
+    residual, widened : array (ny, nx) and float, optional
+        Normalised residuals where the noise is not as invvar says, and how many times the error given its is; see
+        `residuals`.
 
     Examples
     --------
@@ -67,7 +80,7 @@ def goodness(name: str, data: np.ndarray, model: np.ndarray, invvar: np.ndarray)
     """
     used = invvar > 0
     sigma = np.sqrt(invvar)
-    residual = np.where(used, (data - model) * sigma, 0.0)
+    residual = np.where(used, (data - model) * sigma if residual is None else residual, 0.0)
     background = np.quantile(model[used], 0.05) if used.any() else 0.0
     bright = used & (np.abs(model - background) * sigma > 1)
     correlation, error = lag_one_correlation(residual, used)
@@ -79,6 +92,7 @@ def goodness(name: str, data: np.ndarray, model: np.ndarray, invvar: np.ndarray)
         source_chi2=float(np.sum(residual[bright] ** 2)),
         correlation=correlation,
         correlation_error=error,
+        widened=widened,
     )
 
 
@@ -104,7 +118,7 @@ def judge_images(measured: Sequence[Goodness]) -> list[Finding]:
             )
             continue
         overall = _judge_chi2(image)
-        findings.append(overall)
+        findings += [overall, *_judge_noise(image)]
         if overall.severity in ("ok", "note"):
             findings += _judge_source(image)
         findings.append(_judge_correlation(image))
@@ -133,6 +147,22 @@ def _judge_chi2(image: Goodness) -> Finding:
         "the model is too simple"
     )
     return Finding(severity, what, value, advice)
+
+
+def _judge_noise(image: Goodness) -> list[Finding]:
+    """Errors that the fit made its own; chi-squared then is 1 whatever the model."""
+    if CHI2_LOW <= image.widened**2 <= CHI2_HIGH:
+        return []
+    what = f"{image.name}: the errors that fit are {image.widened:.2f} times those given"
+    if image.widened < 1:
+        return [
+            Finding("note", what, image.widened, "the noise was overstated, or is smoothed by resampling")
+        ]
+    advice = (
+        "look at the residuals: where they look like noise, the noise was understated and now is right; where they "
+        "do not, the fit takes for noise what the model lacks"
+    )
+    return [Finding("warning" if image.widened**2 > CHI2_FAILURE else "note", what, image.widened, advice)]
 
 
 def _judge_source(image: Goodness) -> list[Finding]:

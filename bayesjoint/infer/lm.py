@@ -52,7 +52,7 @@ class Climb:
 def _expand(program: Program, layout: Layout, z: np.ndarray, args: tuple) -> Quadratic:
     """The log posterior near z on the host, its model pixels left where they are."""
     q = quadratic(program, layout, jnp.asarray(z), args)
-    return Quadratic(*jax.device_get(q[:4]), means=q.means)
+    return Quadratic(*jax.device_get(q[:4]), means=q.means, noises=q.noises)
 
 
 def _positive_part(matrix: np.ndarray) -> np.ndarray:

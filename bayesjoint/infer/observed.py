@@ -41,7 +41,8 @@ def is_rendered(site: dict) -> bool:
 def observe_mean(site: dict, mean=None) -> Observed | None:
     """An observed site as mean, score and Fisher weight; None for families without them.
 
-    `mean` replaces the distribution's own.
+    `mean` replaces the distribution's own. What `observe` rendered is taken as if its noise were as the inverse variances
+    say; `light.noise_density` knows better.
     """
     fn, value, mask = _unwrapped(site)
     terms = _score_and_weight(fn, value, mean)

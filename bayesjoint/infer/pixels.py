@@ -11,18 +11,20 @@ import numpy as np
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.goodness import Goodness, goodness
+from bayesjoint.infer.residuals import one_of, residuals
 from bayesjoint.model.observe import PIXEL_SITE
 
 
 @dataclass(frozen=True)
 class PixelFit:
-    """How one image is fitted: its model pixels (ny, nx) in nJy, chi-squared and number of weighted pixels."""
+    """How one image is fitted: its model pixels and normalised residuals (ny, nx), chi-squared and pixels with weight."""
 
     name: str
     chi2: float
     pixels: int
     model: np.ndarray = field(repr=False)
     goodness: Goodness = field(repr=False)
+    residual: np.ndarray = field(repr=False)
 
     @property
     def chi2_per_pixel(self) -> float:
@@ -30,13 +32,15 @@ class PixelFit:
         return self.chi2 / max(self.pixels, 1)
 
 
-def pixel_fits(means: Mapping[str, Any], images: Any) -> tuple[PixelFit, ...]:
+def pixel_fits(means: Mapping[str, Any], noises: Mapping[str, Any], images: Any) -> tuple[PixelFit, ...]:
     """Model pixels and chi-squared of every image, in the images' order.
 
     Parameters
     ----------
     means : dict of array
         Model pixels of the observed sites.
+    noises : dict of tuple of Noise
+        The noise of those that `observe` made.
     images : ImageSet or Image
 
     Sites of a program's own making are matched to images by their shape, in order.
@@ -48,9 +52,11 @@ def pixel_fits(means: Mapping[str, Any], images: Any) -> tuple[PixelFit, ...]:
         for image, row in _rows(site, np.asarray(mean), images, waiting):
             ny, nx = image.shape
             model = np.asarray(mean[row])[..., :ny, :nx]
-            chi2 = float(np.sum(image.invvar * (image.data - model) ** 2))
-            measured = goodness(image.name, image.data, model, image.invvar)
-            found[image.name] = PixelFit(image.name, chi2, image.number_used, model, measured)
+            noise = one_of(noises.get(site, ()), row)
+            residual, widened = residuals(noise, image.data, model, image.invvar)
+            measured = goodness(image.name, image.data, model, image.invvar, residual, widened)
+            chi2 = float(np.sum(residual**2))
+            found[image.name] = PixelFit(image.name, chi2, image.number_used, model, measured, residual)
             waiting.remove(image)
     return tuple(found[image.name] for image in originals if isinstance(image, Image) and image.name in found)
 

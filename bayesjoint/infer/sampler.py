@@ -60,11 +60,17 @@ def sample_program(
         With fewer draws, and `interrupted` set, when Ctrl-C was pressed during sampling.
     """
     fitted = at_fit(program, fit.layout, fit.unconstrained, args)
-    if likelihood == "exact" or not fitted.sites:
+    if fitted.obstacle and likelihood == "compressed":
+        raise ValueError(
+            f"{fitted.obstacle} leaves no likelihood to compress, for it is no quadratic form of the light: give "
+            'likelihood="exact", or "auto", which goes there by itself'
+        )
+    if likelihood == "exact" or not fitted.sites or fitted.obstacle:
         region = Region(fit.unconstrained, fit.covariance, fit.unconstrained[None])
         # short trajectories: in whitened space longer ones return where they came from
         tuning = tuning.or_else(target_accept=0.65, max_tree_depth=2)
-        return _sample_exact(program, args, fit, region, tuning, progress)
+        draws = _sample_exact(program, args, fit, region, tuning, progress)
+        return replace(draws, incompressible="" if likelihood == "exact" else fitted.obstacle)
     draws = _sample_compressed(program, args, fit, fitted, _around_fit(fit, tuning.seed), tuning, progress)
     if draws.interrupted or draws.likelihood_holds:
         return draws

@@ -14,6 +14,8 @@ from numpyro.primitives import Messenger, apply_stack
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.light.noise import Noise
+from bayesjoint.light.noise_density import draw_pixels, log_density
 from bayesjoint.render.images import Light, light_on_image, light_on_stacks, per_image_if_mixed, render_light
 
 PIXEL_SITE = "pixels_"
@@ -74,8 +76,41 @@ class GaussianPixels(dist.Distribution):
         return self.log_normaliser - 0.5 * jnp.sum(rows, axis=-1)
 
 
+class NoisyPixels(GaussianPixels):
+    """Independent pixels of an image under `noise`; their `loc` and `invvar` are those of `GaussianPixels`.
+
+    Parameters
+    ----------
+    loc, invvar : array (..., ny, nx)
+    log_normaliser : array (...)
+        Added to the log density.
+    noise : tuple of Noise
+        In the order of `noise_among`; each parameter scalar, or (...).
+    """
+
+    pytree_data_fields = ("noise",)
+
+    def __init__(self, loc, invvar, log_normaliser, noise: tuple[Noise, ...], *, validate_args=None):
+        self.noise = noise
+        super().__init__(loc, invvar, log_normaliser, validate_args=validate_args)
+
+    @property
+    def _noise_of_pixels(self) -> tuple[Noise, ...]:
+        return jax.tree.map(lambda p: jnp.reshape(p, (*jnp.shape(p), 1, 1)), self.noise)
+
+    def sample(self, key: Any, sample_shape=()):
+        """Simulated pixels; those without weight are noiseless."""
+        shape = (*sample_shape, *self.batch_shape, *self.event_shape)
+        return draw_pixels(self._noise_of_pixels, key, self.loc, self.invvar, shape)
+
+    def log_prob(self, value, intermediates=None):
+        """Log density (...) of images (..., ny, nx)."""
+        each = log_density(self._noise_of_pixels, value, self.loc, self.invvar)
+        return self.log_normaliser + jnp.sum(each, axis=(-2, -1))
+
+
 def observe(images: Image | ImageSet, *components: Any) -> None:
-    """Observe the pixels of an image, or of every image of a set, as components of light plus Gaussian noise.
+    """Observe the pixels of an image, or of every image of a set, as components of light plus noise: Gaussian unless given.
 
     Emits one observed site per image or stack of images (`pixels_...`), and for every component that has a flux the
     deterministic `<name>_flux` (nJy; per band, or `<name>_flux_<image>` for a single image). Images `without_data()`
@@ -85,7 +120,9 @@ def observe(images: Image | ImageSet, *components: Any) -> None:
     ----------
     images : Image or ImageSet
     *components : profiles of light, such as Sersic, PointSource or FlatSky
-        For a set, parameters may have a leading axis over its bands or its images.
+        And what images may be off by (`Seeing`, `Registration`), and their noise where it is not as their inverse
+        variances say (`NoiseScale`, `NoiseFloor`, `StudentTNoise`, `ContaminatedNoise`, `PoissonNoise`). For a set,
+        parameters may have a leading axis over its bands or its images.
 
     Raises
     ------
@@ -114,11 +151,16 @@ def _observe_pixels(light: Light) -> None:
         "value": None,
     }
     # parameters for which there is no profile have no probability either
-    out_of_range = light.log_range()
-    for site, stack, pixels in zip(sites, light.stacks, apply_stack(message)["value"], strict=True):
-        normaliser = jnp.asarray(stack.log_normaliser) + out_of_range
-        noise = GaussianPixels(pixels, jnp.asarray(stack.invvar), normaliser)
-        numpyro.sample(site, noise, obs=stack.data)
+    out_of_range, noise = light.log_range(), light.noise()
+    for site, stack, rows, pixels in zip(
+        sites, light.stacks, light.rows(), apply_stack(message)["value"], strict=True
+    ):
+        weights, normaliser = jnp.asarray(stack.invvar), jnp.asarray(stack.log_normaliser)
+        fn = GaussianPixels(pixels, weights, normaliser + out_of_range)
+        if noise:
+            own = jax.tree.map(lambda p, rows=rows: p[rows], noise)
+            fn = NoisyPixels(pixels, weights, jnp.zeros_like(normaliser) + out_of_range, own)
+        numpyro.sample(site, fn, obs=stack.data)
 
 
 class RecordLight(Messenger):

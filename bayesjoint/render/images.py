@@ -15,6 +15,7 @@ from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf_basis import EigenWeights, ScaleWeights
+from bayesjoint.light.noise import Noise, noise_among
 from bayesjoint.light.profile import Kind, Profile
 from bayesjoint.light.psf_state import PSFCoefficients, Seeing
 from bayesjoint.light.pytree import event_axes, owner_of
@@ -105,6 +106,15 @@ class Light:
         shapes = [leaf.shape[1:] if axis == 0 else leaf.shape for leaf, axis in self._pairs()]
         linear = [_is_amplitude(owner_of(components, path), path[-1].name) for path, _ in paths]
         return np.repeat(linear, [int(np.prod(shape)) for shape in shapes])
+
+    def noise(self) -> tuple[Noise, ...]:
+        """The noise among the components, each of its parameters (images,). These are the last of the `parameters`."""
+        count = sum(shape[0] for shape in self.shapes)
+        leaves = [
+            leaf if axis == 0 else jnp.broadcast_to(leaf, (count, *leaf.shape))
+            for leaf, axis in self._pairs()
+        ]
+        return noise_among(jax.tree.unflatten(self.treedef, leaves))
 
     @property
     def kinds(self) -> tuple[Kind | None, ...]:
@@ -201,6 +211,7 @@ _render_compiled = quick_jit(render_light)
 def light_on_image(image: Image, *components: Any) -> Light:
     """Components with scalar parameters on a single image, as a stack of one."""
     _check_has((image,), components)
+    components = _noise_last(components)
     stack = jax.tree.map(lambda a: jnp.asarray(a)[None], image)
     return Light((stack,), *_spread(components, (0,), 1, (0,), per_image=False))
 
@@ -211,6 +222,7 @@ def light_on_stacks(images: ImageSet, *components: Any) -> Light:
     A parameter with a leading axis of the number of bands is taken per band; of the number of images, per image.
     """
     _check_has(images.stacks, components)
+    components = _noise_last(components)
     members = [i for stack in images.members for i in stack]
     return Light(images.stacks, *_spread(components, images.band_index, len(images.bands), members))
 
@@ -235,6 +247,10 @@ def _check_has(images, components) -> None:
                     f"PSFCoefficients has {jnp.shape(component.values)[-1]} values; the images' PSFs have "
                     f"{' and '.join(map(str, sorted(counts))) or 'no'} eigen-PSFs (bj.EigenPSF)"
                 )
+
+
+def _noise_last(components: tuple) -> tuple:
+    return (*(c for c in components if not isinstance(c, Noise)), *noise_among(components))
 
 
 def _spread(components, band_index, n_bands, members, per_image=True):

@@ -16,6 +16,7 @@ import numpy as np
 from bayesjoint.data.frame import PixelMap
 from bayesjoint.data.image import Image
 from bayesjoint.data.psf_basis import PSFLatents
+from bayesjoint.light.noise import Noise
 from bayesjoint.light.patch import Patch
 from bayesjoint.light.profile import Profile
 from bayesjoint.light.psf_state import PSFCoefficients, Seeing
@@ -164,7 +165,7 @@ def place(frame: Frame, components: tuple) -> tuple[Scene, tuple[Grid | None, ..
 
 def is_source(component: Any) -> bool:
     """Whether a component is light under the PSF."""
-    return not isinstance(component, Sky | Registration | Seeing | PSFCoefficients)
+    return not isinstance(component, Sky | Registration | Seeing | PSFCoefficients | Noise)
 
 
 def psf_latents(components: tuple) -> PSFLatents:

@@ -37,11 +37,15 @@ FIT_FIELDS = (
 Archive = dict[str, tuple[tuple[str, ...], np.ndarray]]
 
 
-def pack_images(images: ImageSet, models: Sequence[np.ndarray] | None) -> Archive:
-    """An image set, and the model pixels of each image, as named arrays with the names of their axes.
+def pack_images(
+    images: ImageSet,
+    models: Sequence[np.ndarray] | None,
+    residuals: Sequence[tuple[np.ndarray, float]] | None = None,
+) -> Archive:
+    """An image set, and the model pixels and residuals of each image, as named arrays with the names of their axes.
 
     Arrays that differ in shape from image to image end in the image's number: data_0, invvar_0, psf_0,
-    model_0.
+    model_0, residual_0.
     """
     packed: Archive = {
         "band_of_image": (("image",), np.array([image.band for image in images], dtype=str)),
@@ -63,6 +67,10 @@ def pack_images(images: ImageSet, models: Sequence[np.ndarray] | None) -> Archiv
             packed[f"psf_{i}"] = ((f"psf_y_{i}", f"psf_x_{i}"), image.psf.stamp)
         if models is not None:
             packed[f"model_{i}"] = (pixels, _model(models[i], image))
+        if residuals is not None:
+            packed[f"residual_{i}"] = (pixels, np.asarray(residuals[i][0], dtype=np.float32))
+    if residuals is not None:
+        packed["widened"] = (("image",), np.array([widened for _, widened in residuals]))
     for field in dataclasses.fields(images.start):
         array = np.asarray(getattr(images.start, field.name))
         packed[f"start_{field.name}"] = (tuple(f"start_{field.name}_{k}" for k in range(array.ndim)), array)
@@ -184,6 +192,7 @@ def run_record(
         "seconds": json.dumps(_plain(draws.seconds)),
         "step_size": json.dumps(_plain(np.ravel(draws.step_size))),
         "likelihood": "exact" if draws.likelihood_errors is None else "compressed",
+        "incompressible": draws.incompressible,
         "likelihood_errors": json.dumps(_plain(draws.likelihood_errors)),
         "ends": json.dumps(_plain(draws.ends)),
         "bands": json.dumps(list(images.bands)),

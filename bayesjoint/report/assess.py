@@ -22,6 +22,7 @@ def assess(
     interrupted: bool = False,
     ends: Mapping[str, tuple[float, float]] | None = None,
     likelihood_errors: tuple[np.ndarray, float] | None = None,
+    incompressible: str = "",
 ) -> Verdict:
     """Whether to trust a posterior.
 
@@ -43,6 +44,8 @@ def assess(
         The ends of the sites whose prior has two.
     likelihood_errors : (array, float), optional
         Errors of a compressed log posterior at some of the draws, and the PSIS k-hat of its importance ratios.
+    incompressible : str
+        The noise for which the exact likelihood was sampled, by name.
     """
     scalars = [q for q in found if q.parameter != "mag"]
     findings = _mixing(scalars, diagnose)
@@ -50,6 +53,10 @@ def assess(
     findings += judge_sampler(diverging, stats.get("energy"), interrupted=interrupted)
     if likelihood_errors is not None:
         findings.append(judge_likelihood(*likelihood_errors))
+    if incompressible:
+        findings.append(
+            Finding("note", f"the exact likelihood was sampled, as {incompressible} cannot be compressed")
+        )
     ratios = {q.label: q.draws for q in scalars if q.source and q.parameter == "q"}
     bounded = {q.label: (q.draws, *(ends or {})[q.site]) for q in scalars if q.site in (ends or {})}
     findings += judge_edges({label: b for label, b in bounded.items() if label not in ratios}, ratios)

@@ -29,6 +29,7 @@ def plot_images(
     models: Sequence[np.ndarray],
     axes: np.ndarray | None = None,
     size: float | None = None,
+    residuals: Sequence[np.ndarray] | None = None,
 ) -> Figure:
     """Data, model and normalised residual of each image, in its own pixels.
 
@@ -44,6 +45,8 @@ def plot_images(
         Where to draw.
     size : float, optional
         Show only the middle `size` arcsec of each image.
+    residuals : sequence of array (ny, nx), optional
+        Normalised, where the noise is not as the images' inverse variances say.
 
     Returns
     -------
@@ -61,8 +64,10 @@ def plot_images(
         else:
             axes = np.asarray(axes, dtype=object).reshape(len(images), 3)
             fig = axes[0, 0].get_figure()
-        for row, image, model in zip(axes, images, models, strict=True):
-            _plot_row(row, image, np.asarray(model, dtype=float), size)
+        for row, image, model, residual in zip(
+            axes, images, models, residuals or [None] * len(images), strict=True
+        ):
+            _plot_row(row, image, np.asarray(model, dtype=float), size, residual)
     return fig
 
 
@@ -110,7 +115,13 @@ def _colours(name: str) -> Colormap:
     return colormaps[name].with_extremes(bad=MASKED_COLOUR)
 
 
-def _plot_row(row: Sequence[Axes], image: Image, model: np.ndarray, size: float | None) -> None:
+def _plot_row(
+    row: Sequence[Axes],
+    image: Image,
+    model: np.ndarray,
+    size: float | None,
+    residual: np.ndarray | None = None,
+) -> None:
     used = np.asarray(image.invvar) > 0
     sigma = 1 / np.sqrt(np.median(image.invvar[used]))
     background = float(np.quantile(model[used], 0.05))
@@ -119,14 +130,14 @@ def _plot_row(row: Sequence[Axes], image: Image, model: np.ndarray, size: float 
     for ax, pixels in zip(row, (image.data, model), strict=False):
         hidden = ~used if pixels is image.data else np.zeros_like(used)
         ax.imshow(np.ma.array(pixels - background, mask=hidden), norm=norm, cmap=_colours("magma"), **_PIXELS)
-    residual = np.ma.array((image.data - model) * np.sqrt(image.invvar), mask=~used)
+    deviation = (image.data - model) * np.sqrt(image.invvar) if residual is None else residual
     limits = {"vmin": -RESIDUAL_RANGE, "vmax": RESIDUAL_RANGE}
-    row[2].imshow(residual, cmap=_colours("RdBu_r"), **limits, **_PIXELS)
+    row[2].imshow(np.ma.array(deviation, mask=~used), cmap=_colours("RdBu_r"), **limits, **_PIXELS)
     for ax in row:
         ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
     name = image.name if image.name == image.band else f"{image.name} ({image.band})"
     _write(row[0], 0.04, 0.96, name, va="top", weight="bold", size=8)
-    chi2 = goodness(image.name, image.data, model, image.invvar).chi2_per_pixel
+    chi2 = goodness(image.name, image.data, model, image.invvar, residual).chi2_per_pixel
     paper = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
     _write(
         row[2], 0.04, 0.95, rf"$\chi^2$/px {chi2:.3f}", va="top", color="black", path_effects=[], bbox=paper

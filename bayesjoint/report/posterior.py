@@ -99,6 +99,7 @@ class Posterior:
         fit: Any = None,
         provenance: Mapping[str, Any] | None = None,
         model_images: Sequence[np.ndarray] | None = None,
+        residuals: Sequence[tuple[np.ndarray, float]] | None = None,
     ) -> Posterior:
         """A posterior from a sampler's draws.
 
@@ -113,10 +114,12 @@ class Posterior:
         model_images : sequence of array (ny, nx), optional
             Model pixels of each image, nJy, at the best draw or fit; figures and the verdict on the images
             need them.
+        residuals : sequence of (array (ny, nx), float), optional
+            Of each image whose noise is not as its inverse variances say: see `infer.residuals`.
         """
         arviz = _arviz()
         images = images if isinstance(images, ImageSet) else ImageSet(images)
-        packed = pack_images(images, model_images)
+        packed = pack_images(images, model_images, residuals)
         idata = arviz.from_dict(
             posterior=dict(draws.values),
             sample_stats=dict(draws.stats),
@@ -267,11 +270,12 @@ class Posterior:
         """chi2 and residual correlation of each image against the stored model, if there is one."""
         if "model_0" not in self._constants:
             return []
-        pixels = (
-            [self._constants[f"{kind}_{i}"] for kind in ("data", "model", "invvar")]
-            for i in range(len(self.image_names))
-        )
-        return [goodness(name, *arrays) for name, arrays in zip(self.image_names, pixels, strict=True)]
+        found, widened = [], self._constants.get("widened")
+        for i, name in enumerate(self.image_names):
+            data, model, invvar = (self._constants[f"{kind}_{i}"] for kind in ("data", "model", "invvar"))
+            factor = 1.0 if widened is None else float(widened[i])
+            found.append(goodness(name, data, model, invvar, self._constants.get(f"residual_{i}"), factor))
+        return found
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -282,7 +286,10 @@ class Posterior:
         errors = self.likelihood_errors
         checked = None if errors is None else (errors, pareto_k(-errors))
         measured = self.goodness()
-        return assess(self.quantities, diagnose, stats, measured, self.map_fit, interrupted, ends, checked)
+        obstacle = str(self.idata.attrs.get("incompressible", ""))
+        return assess(
+            self.quantities, diagnose, stats, measured, self.map_fit, interrupted, ends, checked, obstacle
+        )
 
     @property
     def likelihood_errors(self) -> np.ndarray | None:
@@ -292,6 +299,9 @@ class Posterior:
 
     def plot_images(self, **options: Any) -> Figure:
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""
+        if "residual_0" in self._constants:
+            own = [self._constants[f"residual_{i}"] for i in range(len(self.image_names))]
+            options = {"residuals": own} | options
         return images_plot.plot_images(self.images, self.model_images(), **options)
 
     def plot_corner(self, **options: Any) -> Figure:

@@ -120,10 +120,14 @@ def sample(
     tuning = Tuning(int(draws), int(chains), int(warmup), seed, target_accept, max_tree_depth)
     kept = sample_program(program, args, fit, tuning, likelihood, progress)
     best = kept.unconstrained.reshape(-1, fit.layout.size)[np.argmax(kept.stats["lp"])]
-    means = quadratic(program, fit.layout, jnp.asarray(best), args).means
-    models = [pixels.model for pixels in pixel_fits(jax.device_get(means), images)]
-    complete = len(models) == len(images)
-    return Posterior.from_draws(kept, images, fit, provenance, model_images=models if complete else None)
+    there = quadratic(program, fit.layout, jnp.asarray(best), args)
+    means, noises = jax.device_get((there.means, there.noises))
+    fitted = pixel_fits(means, noises, images)
+    if len(fitted) < len(images):
+        return Posterior.from_draws(kept, images, fit, provenance)
+    models = [pixels.model for pixels in fitted]
+    own = [(pixels.residual, pixels.goodness.widened) for pixels in fitted] if any(noises.values()) else None
+    return Posterior.from_draws(kept, images, fit, provenance, model_images=models, residuals=own)
 
 
 def _check_whole(name: str, count: Any, least: int) -> None:
