@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +45,8 @@ class Draws:
         Of the scalar latents whose prior has two ends.
     likelihood_errors : array (n,) or None
         Compressed minus exact log posterior at some of the draws, about their mean; None where the exact one was sampled.
+    road : str
+        Which likelihood was sampled in the end; see `sampler.Road`.
     """
 
     values: dict[str, np.ndarray]
@@ -57,6 +60,7 @@ class Draws:
     interrupted: bool = False
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)
     likelihood_errors: np.ndarray | None = None
+    road: Any = ""
 
     @property
     def likelihood_holds(self) -> bool:
