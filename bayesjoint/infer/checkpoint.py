@@ -2,8 +2,8 @@
 
 A checkpoint is a flat dict of named arrays: the fit, and for each likelihood sampled (a "road" of `sampler.py`) its
 coordinates, its compressed form and its chains. As a file it is NumPy's .npz, without pickles, so that reading it runs no
-code. It is written under a temporary name and renamed: whenever the process dies, there is a whole file, of this moment or of
-the one before.
+code. It is written under a temporary name and renamed: whenever the process dies, there is a whole file, of this moment or
+of the one before.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class Checkpoint:
         The file; without it, all is kept in memory alone.
     fingerprint : dict of str
         What the run is of; a file with another one is refused.
+    known : dict of array
+        What is known to begin with.
 
     Attributes
     ----------
@@ -55,10 +57,15 @@ class Checkpoint:
         Where the folder does not exist.
     """
 
-    def __init__(self, path: str | os.PathLike | None = None, fingerprint: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        path: str | os.PathLike | None = None,
+        fingerprint: Mapping[str, str] | None = None,
+        known: Mapping[str, np.ndarray] | None = None,
+    ):
         self.path = None if path is None else Path(path)
         self.fingerprint = dict(fingerprint or {})
-        self.known: Arrays = {}
+        self.known: Arrays = dict(known or {})
         self._writing = threading.Lock()
         self._next = time.monotonic() + EVERY
         if self.path is None:
@@ -153,7 +160,7 @@ def fingerprint(layout: Layout, args: tuple, settings: Mapping[str, Any]) -> dic
 
 
 def _hashed(tree: Any) -> str:
-    digest = hashlib.sha256(str(jax.tree.structure(tree)).encode() if not hasattr(tree, "stacks") else b"")
+    digest = hashlib.sha256()
     for leaf in jax.tree.leaves(jax.device_get(tree)):
         array = np.ascontiguousarray(leaf)
         digest.update(f"{array.dtype} {array.shape}".encode())
