@@ -1,4 +1,4 @@
-"""Made by `python tests/benchmarks/killed.py [KILLS]`: runs killed (SIGKILL) at random moments, resumed, compared by bits."""
+"""Made by `python tests/benchmarks/killed.py [KILLS]`: runs killed (SIGKILL) at random moments, resumed, compared."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def uninterrupted(scene: str, folder: Path) -> tuple[dict, float]:
 
 
 def one_run(scene: str, stem: Path, wanted: tuple[dict, float], clock, most: int) -> tuple[list, bool]:
-    """Kill a run at up to three random moments, then let it end; size (kB) and time of each, and whether it gave the bits."""
+    """Kill a run at up to three random moments, then let it end; size (kB), time of each, and whether it gave the bits."""
     draws, usual = wanted
     path, out = stem.with_suffix(".ckpt"), stem.with_suffix(".npz")
     killed = []

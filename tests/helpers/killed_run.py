@@ -1,7 +1,7 @@
 """A run in a process of its own that writes its checkpoint at every chunk, and may kill itself while it does.
 
 `killed_run.py SCENE CHECKPOINT DRAWS [COUNT MOMENT]`: with COUNT it dies at the COUNTth writing, at the MOMENT "half" (of
-the temporary file), "whole" (before it is renamed) or "renamed". A run that is not killed leaves its draws in DRAWS, an .npz.
+the temporary file), "whole" (before it is renamed) or "renamed". Else it leaves its draws in DRAWS, an .npz.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def test_other_images_programs_and_fits_are_refused(scene, linear, tmp_path):
         scene.linear_program(images)
 
     with pytest.raises(
-        ValueError, match=r"made by another program: at the fit its log posterior was .* its priors too"
+        ValueError, match=r"made by another program: at the fit its log posterior was .*\(its priors too\)"
     ):
         bj.sample(brighter, linear[0], **options)
     import dataclasses
@@ -191,7 +191,7 @@ def test_extended_is_one_long_run(kind, tmp_path):
     loaded = bj.Posterior.load(short.save(tmp_path / "short.nc"))
     twice = loaded.extend(program, draws=25, progress=False).extend(program, draws=45, progress=False)
     assert_same(killed_run.draws_of(twice), killed_run.draws_of(whole))
-    assert twice.map_fit == whole.map_fit and twice.verdict.headline == whole.verdict.headline
+    assert twice.map_fit == short.map_fit and twice.verdict.headline == whole.verdict.headline
 
 
 def test_corrected_draws_are_extended_and_corrected(images):
