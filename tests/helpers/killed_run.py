@@ -23,9 +23,7 @@ def start(scene, checkpoint, draws, *kill):
     """A child process that runs a scene of `scenes`."""
     command = [sys.executable, __file__, scene, str(checkpoint), str(draws), *map(str, kill)]
     path = os.pathsep.join([str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
 
 
 def draws_of(posterior):
