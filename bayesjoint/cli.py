@@ -141,6 +141,20 @@ def _sampling_options() -> Parser:
         default="auto",
         help="what is sampled: compressed where that holds (auto, default), whatever it errs (compressed), or exact",
     )
+    group.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="kept while sampling: after a crash or an interrupt the same command goes on from it, to the same draws",
+    )
+    for name, metavar, help_text in (
+        (
+            "until-ess",
+            "ESS",
+            "sample on, --draws at a time, until the least bulk effective sample size is this",
+        ),
+        ("max-seconds", "SECONDS", "stop sampling after this time, with the draws so far"),
+    ):
+        group.add_argument(f"--{name}", type=_positive, metavar=metavar, help=help_text)
     options.add_argument("--overwrite", action="store_true", help="replace an earlier result")
     options.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     return options

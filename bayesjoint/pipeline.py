@@ -103,6 +103,7 @@ def fit_images(
         outcome += [f"{fit.iterations} iterations", f"chi2/dof {fit.chi2_per_dof:.4f}"]
     counts = {name: getattr(settings, name) for name in ("draws", "chains", "warmup", "seed")}
     tuning = {name: getattr(settings, name) for name in ("target_accept", "max_tree_depth", "likelihood")}
+    tuning |= {name: getattr(settings, name, None) for name in ("checkpoint", "until_ess", "max_seconds")}
     what = "NUTS, {chains} chains of {draws} draws after {warmup} to warm up".format(**counts)
     with log.step("sample", what) as outcome:
         made_by = {"command": settings.command_line}
@@ -113,6 +114,7 @@ def fit_images(
         outcome.append(f"{float(stats['n_steps'].mean()):.1f} leapfrogs a draw")
         outcome.append(f"{int(stats['diverging'].sum())} divergences")
         outcome.append(f"{posterior.idata.attrs['likelihood']} likelihood")
+        outcome += [posterior.stopped] if posterior.stopped else []
     _say_if_interrupted(log, posterior, settings.draws)
     with log.step("write", "posterior, tables and figures"):
         write_results(folder, posterior, fit, seconds=log.seconds, files=files, truth=truth)
@@ -124,7 +126,7 @@ def _say_if_interrupted(log: Log, posterior: bj.Posterior, wanted: int) -> None:
         kept = posterior.idata.posterior.sizes["draw"]
         print(
             f"bayesjoint: interrupted after {kept} of {wanted} draws of each chain, which are kept and "
-            "written; for more, run the command again with --overwrite",
+            "written; for more, run the command again with --overwrite (where it had --checkpoint, it goes on from there)",
             file=sys.stderr,
         )
 

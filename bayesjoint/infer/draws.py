@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,8 @@ class Draws:
         Compressed minus exact log posterior at some of the draws, about their mean; None where the exact one was sampled.
     incompressible : str
         The noise for which "auto" sampled the exact likelihood, by name; "" where it was free to choose.
+    road : str
+        Which likelihood was sampled in the end; see `sampler.Road`.
     """
 
     values: dict[str, np.ndarray]
@@ -60,6 +63,7 @@ class Draws:
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)
     likelihood_errors: np.ndarray | None = None
     incompressible: str = ""
+    road: Any = ""
 
     @property
     def likelihood_holds(self) -> bool:

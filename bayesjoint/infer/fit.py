@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.compilation import quick_jit
-from bayesjoint.infer.curvature import values_and_errors
+from bayesjoint.infer.curvature import quadratic, values_and_errors
 from bayesjoint.infer.goodness import judge_fit, judge_images
 from bayesjoint.infer.lm import Climb, climb, covariance_of
 from bayesjoint.infer.pixels import PixelFit, pixel_fits
 from bayesjoint.infer.space import Layout, Program, find_latents, start_vector
 from bayesjoint.infer.verdict import Verdict
+
+_PLAIN = ("log_posterior", "iterations", "converged", "reason", "advice", "seconds")
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,29 @@ def _finish(program, layout, images, args, end: Climb, began: float) -> MapFit:
         seconds=time.perf_counter() - began,
         path=tuple(end.path),
     )
+
+
+def pack_fit(fit: MapFit) -> dict[str, np.ndarray]:
+    """A fit as named arrays, without what `unpack_fit` can compute again."""
+    plain = {name: getattr(fit, name) for name in _PLAIN}
+    arrays = {"unconstrained": fit.unconstrained, "covariance": fit.covariance}
+    return arrays | {"plain": np.array(json.dumps(plain, default=float))}
+
+
+def unpack_fit(
+    program: Program, images: Any, args: tuple, layout: Layout, packed: Mapping[str, Any]
+) -> MapFit:
+    """The fit of `pack_fit`, of the same program and images; its path is not kept."""
+    z, covariance = packed["unconstrained"], packed["covariance"]
+    root = np.linalg.cholesky(covariance)
+    values, errors = jax.device_get(
+        values_and_errors(program, layout, jnp.asarray(z), jnp.asarray(root), args)
+    )
+    plain = json.loads(str(packed["plain"]))
+    plain["advice"] = tuple(plain["advice"])
+    there = quadratic(program, layout, jnp.asarray(z), args)
+    pixels = pixel_fits(*jax.device_get((there.means, there.noises)), images)
+    return MapFit(values, errors, z, covariance, layout, pixels, **plain)
 
 
 def _advice(end: Climb, layout: Layout) -> tuple[str, ...]:

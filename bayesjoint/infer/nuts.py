@@ -7,12 +7,8 @@ for each core, so progress, Ctrl-C and the compilation cache all work without ca
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 import time
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -21,12 +17,12 @@ import jax
 import numpy as np
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
-from tqdm.auto import tqdm
 
 from bayesjoint.compilation import quick_jit
+from bayesjoint.infer.chains import CHUNK, Chunk, Limits, Track, run_chains
+from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.space import Program
 
-CHUNK = 25
 # in whitened space three leapfrogs of 0.85 go two and a half standard deviations, which is as far as it pays to go
 FIRST_STEP = 0.85
 OVERDISPERSION = 1.5
@@ -137,8 +133,22 @@ def _kernel(
     return first, chunk
 
 
-def run_nuts(target: Target, tuning: Tuning, progress: bool | None = None) -> Chains:
+def run_nuts(
+    target: Target,
+    tuning: Tuning,
+    progress: bool | None = None,
+    checkpoint: Checkpoint | None = None,
+    part: str = "chains",
+    deadline: float = float("inf"),
+) -> Chains:
     """Sample a log density.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint, optional
+        Its `part`, where it is known, is gone on from; it knows the chains afterwards.
+    deadline : float
+        Of `time.monotonic`: once it is past, sampling ends as soon as every chain has a chunk of draws to keep.
 
     Returns
     -------
@@ -151,26 +161,66 @@ def run_nuts(target: Target, tuning: Tuning, progress: bool | None = None) -> Ch
         When pressed before there is a draw to keep.
     """
     began = time.perf_counter()
-    warmup, draws, chains = tuning.warmup, tuning.draws, tuning.chains
-    how = (warmup, tuning.target_accept, tuning.max_tree_depth)
-    first, chunk = _kernel(target.density, target.program, target.static, *how)
-    whitening = target.whitening
-    scatter = np.random.default_rng(tuning.seed).normal(size=(chains, len(whitening.centre)))
-    # raw threefry keys: made without compiling anything
-    keys = [np.array([tuning.seed % 2**32, chain], np.uint32) for chain in range(chains)]
-    starts = [_finite_start(target, OVERDISPERSION * u) for u in scatter]
-    states = [first(*start, key, whitening, target.known) for start, key in zip(starts, keys, strict=True)]
-    advance = partial(_advance, chunk, whitening, target.known)
-    opening = advance(states[0])  # compiles, before threads share the program
-    compiled = time.perf_counter()
-    kept, interrupted = _run_chains(advance, states, opening, -(-(warmup + draws) // CHUNK), progress)
-    sampled = time.perf_counter()
-    if interrupted and min(len(chain) for chain in kept) * CHUNK < warmup + 4:
+    checkpoint = checkpoint or Checkpoint()
+    warmup, draws = tuning.warmup, tuning.draws
+    first, chunk = _kernel(
+        target.density, target.program, target.static, warmup, tuning.target_accept, tuning.max_tree_depth
+    )
+    advance = partial(_advance, chunk, target.whitening, target.known)
+    known = checkpoint.recall(part)
+    track = _resumed(first, target, tuning, known) if known else _begun(first, target, tuning)
+    spent = {name: float(known.get(f"{name}_seconds", 0.0)) for name in ("compile", "sample")}
+    limits = Limits(-(-(warmup + draws) // CHUNK), -(-(warmup + 4) // CHUNK), deadline)
+    _first_chunk(advance, track, limits)  # compiles, before threads share the program
+    spent["compile"] += (compiled := time.perf_counter()) - began
+
+    def packed(track: Track) -> dict:
+        now = {"compile": spent["compile"], "sample": spent["sample"] + time.perf_counter() - compiled}
+        return track.pack() | {f"{name}_seconds": seconds for name, seconds in now.items()}
+
+    def after(snapshot: Callable[[], Track]) -> None:
+        checkpoint.offer(part, lambda: packed(snapshot()))
+
+    interrupted = run_chains(advance, track, limits, progress, after)
+    checkpoint.note(part, packed(track))
+    spent["sample"] += time.perf_counter() - compiled
+    if interrupted and track.length < warmup + 4:
         raise KeyboardInterrupt("stopped during warm-up: no draws to keep")
-    x, stats = _collect(kept, warmup, draws, whitening)
-    step_size = np.array([chain[-1].step_size for chain in kept])
-    seconds = {"compile": compiled - began, "sample": sampled - compiled}
-    return Chains(x, stats, step_size, seconds, interrupted)
+    x, stats = _collect(track.kept, warmup, draws, target.whitening)
+    step_size = np.array([chain[-1].step_size for chain in track.kept])
+    return Chains(x, stats, step_size, spent, interrupted)
+
+
+def _begun(first, target: Target, tuning: Tuning) -> Track:
+    """Chains at their starts."""
+    scatter = np.random.default_rng(tuning.seed).normal(size=(tuning.chains, len(target.whitening.centre)))
+    starts = [_finite_start(target, OVERDISPERSION * u) for u in scatter]
+    keyed = zip(starts, _keys(tuning), strict=True)
+    states = [first(*start, key, target.whitening, target.known) for start, key in keyed]
+    return Track(states, [[] for _ in states])
+
+
+def _resumed(first, target: Target, tuning: Tuning, known: dict[str, np.ndarray]) -> Track:
+    """Chains as a checkpoint has them.
+
+    The first step is traced for the structure of its state, and because NumPyro's kernel learns its settings there.
+    """
+    u, key = np.zeros(len(target.whitening.centre)), _keys(tuning)[0]
+    like = jax.eval_shape(first, u, np.zeros(()), u, key, target.whitening, target.known)
+    return Track.unpack(known, tuning.chains, like)
+
+
+def _keys(tuning: Tuning) -> list[np.ndarray]:
+    """Raw threefry keys: made without compiling anything."""
+    return [np.array([tuning.seed % 2**32, chain], np.uint32) for chain in range(tuning.chains)]
+
+
+def _first_chunk(advance, track: Track, limits: Limits) -> None:
+    """One chunk of the chain that is furthest behind, if any is."""
+    chain = min(range(len(track.kept)), key=lambda c: len(track.kept[c]))
+    if len(track.kept[chain]) < limits.chunks:
+        track.states[chain], chunk = advance(track.states[chain])
+        track.kept[chain].append(chunk)
 
 
 def _finite_start(target: Target, u: np.ndarray) -> tuple:
@@ -184,79 +234,14 @@ def _finite_start(target: Target, u: np.ndarray) -> tuple:
     raise ValueError("the log posterior is not finite near the fit: check the fit's verdict before sampling")
 
 
-class _Chunk(NamedTuple):
-    """What a chunk of draws leaves behind, on the host."""
-
-    u: np.ndarray
-    potential: np.ndarray
-    energy: np.ndarray
-    n_steps: np.ndarray
-    acceptance_rate: np.ndarray
-    diverging: np.ndarray
-    step_size: float
-
-
-def _advance(chunk, whitening: Whitening, known: tuple, state) -> tuple[Any, _Chunk]:
+def _advance(chunk, whitening: Whitening, known: tuple, state) -> tuple[Any, Chunk]:
     """Run one compiled chunk of a chain."""
     state, kept = chunk(state, whitening, known, CHUNK)
-    return state, _Chunk(*jax.device_get(kept), step_size=float(state.adapt_state.step_size))
-
-
-def _run_chains(
-    advance, states: list, opening: tuple, chunks: int, progress: bool | None
-) -> tuple[list[list[_Chunk]], bool]:
-    """Run all chains, a thread for each core, until done or interrupted; returns the chunks of each chain.
-
-    A free thread takes the chain that is furthest behind, so an interrupt leaves all chains about as long.
-
-    `opening` is the first chunk of the first chain, already run.
-    """
-    stop, lock = threading.Event(), threading.Lock()
-    states = [opening[0], *states[1:]]
-    kept: list[list[_Chunk]] = [[opening[1]], *([] for _ in states[1:])]
-    idle = set(range(len(states)))
-    total = len(states) * chunks * CHUNK
-    bar = tqdm(total=total, initial=CHUNK, desc="NUTS", unit="draw", disable=_is_quiet(progress))
-
-    def furthest_behind() -> int | None:
-        """The idle chain with the fewest draws, taken; None when all are done or taken."""
-        with lock:
-            waiting = [chain for chain in idle if len(kept[chain]) < chunks]
-            chain = min(waiting, key=lambda c: len(kept[c]), default=None)
-            idle.discard(chain)  # type: ignore[arg-type]
-            return chain
-
-    def work() -> None:
-        while not stop.is_set() and (chain := furthest_behind()) is not None:
-            states[chain], chunk = advance(states[chain])
-            with lock:
-                kept[chain].append(chunk)
-                idle.add(chain)
-            bar.update(CHUNK)
-
-    interrupted = False
-    workers = min(len(states), os.cpu_count() or 1)
-    with bar, ThreadPoolExecutor(max_workers=workers) as pool:
-        futures = [pool.submit(work) for _ in range(workers)]
-        try:
-            wait(futures)
-        except KeyboardInterrupt:
-            stop.set()
-            interrupted = True
-            wait(futures)
-    for future in futures:
-        future.result()
-    return kept, interrupted
-
-
-def _is_quiet(progress: bool | None) -> bool:
-    if progress is not None:
-        return not progress
-    return not (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    return state, Chunk(*jax.device_get(kept), step_size=np.asarray(state.adapt_state.step_size))
 
 
 def _collect(
-    kept: list[list[_Chunk]], warmup: int, draws: int, whitening: Whitening
+    kept: list[list[Chunk]], warmup: int, draws: int, whitening: Whitening
 ) -> tuple[np.ndarray, dict]:
     """Draws x (chains, draws, D) and statistics (chains, draws) after warm-up, chains cut to one length."""
     length = min(len(chain) for chain in kept) * CHUNK

@@ -9,89 +9,181 @@ posterior; where it misses by more, the exact likelihood is sampled in the regio
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-import jax
 import numpy as np
 
-from bayesjoint.compilation import quick_jit
-from bayesjoint.infer.collapse import Split, collapsed_log_posterior, complete, split_linear
-from bayesjoint.infer.compress import (
-    Fitted,
-    at_fit,
-    compress,
-    compressed_log_posterior,
-    exact_log_posteriors,
-)
-from bayesjoint.infer.curvature import quadratic
+from bayesjoint.infer.checkpoint import Checkpoint
+from bayesjoint.infer.compress import Fitted, at_fit, exact_log_posteriors
 from bayesjoint.infer.draws import Draws, constrain, value_dims
 from bayesjoint.infer.fit import MapFit
-from bayesjoint.infer.nuts import Chains, Target, Tuning, Whitening, run_nuts
-from bayesjoint.infer.space import Layout, Program, latent_ends, log_posterior
+from bayesjoint.infer.nuts import Chains, Tuning, run_nuts
+from bayesjoint.infer.space import Layout, Program, latent_ends
+from bayesjoint.infer.stage import Region, Stage, compressed_stage, exact_stage
 
 Likelihood = Literal["auto", "compressed", "exact"]
+# which likelihood was sampled in the end: the one compressed about the fit, or about the first draws, the latter made exact
+# by importance ratios, the exact one, or the exact one in the region of earlier draws
+Road = Literal["compressed", "recompressed", "corrected", "exact", "regional"]
 
 TRAINING_DRAWS = 256
 INFLATION = 1.5
 CHECKED_DRAWS = 200
 CORRECTED_ERROR = 0.3  # standard deviation of the log posterior's error up to which importance ratios mend it
+SHORT: Any = {"target_accept": 0.65, "max_tree_depth": 2}
 THOROUGH: Any = {"target_accept": 0.8, "max_tree_depth": 8}
-_COMPLETED = 250  # draws at once
 
 
-class Region(NamedTuple):
-    """Where a posterior lies: centre (P,), covariance (P, P), and points (N, P) that span it and its surroundings."""
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What all steps of sampling one program take.
 
-    centre: np.ndarray
-    covariance: np.ndarray
-    points: np.ndarray
+    Attributes
+    ----------
+    layout : Layout
+    fitted : Fitted
+        The fit that compressed likelihoods depart from.
+    checkpoint : Checkpoint
+        What is known already; stages and chains are noted in it.
+    deadline : float
+        Of `time.monotonic`; sampling ends there, with the draws so far.
+    """
+
+    program: Program
+    args: tuple
+    layout: Layout
+    fitted: Fitted
+    tuning: Tuning
+    progress: bool | None
+    checkpoint: Checkpoint
+    deadline: float = float("inf")
+
+    def tuned(self, **values: Any) -> Run:
+        """With these values of the tuning where none was given."""
+        return replace(self, tuning=self.tuning.or_else(**values))
+
+    def exact(self, z: np.ndarray) -> np.ndarray:
+        """Exact log posterior (N,) of draws (N, P)."""
+        return exact_log_posteriors(self.program, self.layout, self.fitted, z, self.args)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() >= self.deadline
+
+
+class Made(NamedTuple):
+    """How draws were made: on which road, and the seconds of each step."""
+
+    road: Road
+    seconds: dict[str, float]
 
 
 def sample_program(
-    program: Program, args: tuple, fit: MapFit, tuning: Tuning, likelihood: Likelihood, progress: bool | None
+    program: Program,
+    args: tuple,
+    fit: MapFit,
+    tuning: Tuning,
+    likelihood: Likelihood,
+    progress: bool | None,
+    checkpoint: Checkpoint | None = None,
+    deadline: float = float("inf"),
 ) -> Draws:
     """Sample a program's posterior; see `bayesjoint.sample`.
+
+    What the checkpoint knows is not done again: the steps before are gone through, with the numbers they had.
 
     Returns
     -------
     Draws
         With fewer draws, and `interrupted` set, when Ctrl-C was pressed during sampling.
     """
+    checkpoint = checkpoint or Checkpoint()
     fitted = at_fit(program, fit.layout, fit.unconstrained, args)
     if fitted.obstacle and likelihood == "compressed":
         raise ValueError(
             f"{fitted.obstacle} leaves no likelihood to compress, for it is no quadratic form of the light: give "
             'likelihood="exact", or "auto", which goes there by itself'
         )
+    checkpoint.check_density(fitted.log_posterior)
+    run = Run(program, args, fit.layout, fitted, tuning, progress, checkpoint, deadline)
     if likelihood == "exact" or not fitted.sites or fitted.obstacle:
         region = Region(fit.unconstrained, fit.covariance, fit.unconstrained[None])
         # short trajectories: in whitened space longer ones return where they came from
-        tuning = tuning.or_else(target_accept=0.65, max_tree_depth=2)
-        draws = _sample_exact(program, args, fit, region, tuning, progress)
+        draws = _sample_exact(run.tuned(**SHORT), "exact", lambda: region)
         return replace(draws, incompressible="" if likelihood == "exact" else fitted.obstacle)
-    draws = _sample_compressed(program, args, fit, fitted, _around_fit(fit, tuning.seed), tuning, progress)
-    if draws.interrupted or draws.likelihood_holds:
+    draws = _sample_compressed(run, "compressed", lambda: _around_fit(fit, tuning.seed))
+    if draws.interrupted or draws.likelihood_holds or run.is_late:
         return draws
     try:
-        region, spent = _around_draws(draws), draws.seconds
-        draws = _sample_compressed(program, args, fit, fitted, region, tuning, progress, spent)
+        spent, before = draws.seconds, draws
+        draws = _sample_compressed(run, "recompressed", lambda: _around_draws(before), spent)
         if draws.interrupted or draws.likelihood_holds or likelihood == "compressed":
             return draws
         if draws.likelihood_error <= CORRECTED_ERROR:
-            return _corrected(program, fit.layout, fitted, draws, args)
-        region, spent = _around_draws(draws), draws.seconds
-        return _sample_exact(program, args, fit, region, tuning.or_else(**THOROUGH), progress, spent)
+            return _corrected(run, draws)
+        if run.is_late:
+            return draws
+        spent, found = draws.seconds, draws
+        return _sample_exact(run.tuned(**THOROUGH), "regional", lambda: _around_draws(found), spent)
     except KeyboardInterrupt:
         return replace(draws, interrupted=True)
 
 
-def _corrected(program: Program, layout: Layout, fitted: Fitted, draws: Draws, args: tuple) -> Draws:
+def continue_program(
+    program: Program,
+    args: tuple,
+    layout: Layout,
+    centre: np.ndarray,
+    before: Made,
+    tuning: Tuning,
+    progress: bool | None,
+    checkpoint: Checkpoint,
+    deadline: float = float("inf"),
+) -> Draws:
+    """More draws of the chains that a checkpoint has: `tuning.draws` of each chain in all.
+
+    Parameters
+    ----------
+    centre : array (P,)
+        The fit's place.
+    before : Made
+        How the draws so far were made.
+    """
+    fitted = at_fit(program, layout, centre, args)
+    checkpoint.check_density(fitted.log_posterior)
+    run = Run(program, args, layout, fitted, tuning, progress, checkpoint, deadline)
+    known = checkpoint.recall(f"{_part(before.road)}/chains")
+    spent = {name: s - float(known.get(f"{name}_seconds", 0.0)) for name, s in before.seconds.items()}
+    if before.road in ("exact", "regional"):
+        tuned = run.tuned(**(SHORT if before.road == "exact" else THOROUGH))
+        return _sample_exact(tuned, before.road, _unknown, spent)
+    draws = _sample_compressed(run, _part(before.road), _unknown, spent)
+    return _corrected(run, draws) if before.road == "corrected" else draws
+
+
+def _part(road: Road) -> Road:
+    """The road whose chains are those of this one."""
+    return "recompressed" if road == "corrected" else road
+
+
+def _unknown() -> Region:
+    raise ValueError("the chains to go on with are not there: sample anew with bj.sample")
+
+
+def chains_of(checkpoint: Checkpoint, road: Road) -> dict[str, np.ndarray]:
+    """What `continue_program` needs of a checkpoint: the road's stage and chains, and the program's log posterior."""
+    parts = ("program", _part(road))
+    return {f"{part}/{name}": a for part in parts for name, a in checkpoint.recall(part).items()}
+
+
+def _corrected(run: Run, draws: Draws) -> Draws:
     """Draws of the exact posterior, from those of a nearby one: each chain resampled by its importance ratios."""
     began = time.perf_counter()
     chains, count, size = draws.unconstrained.shape
-    exact = exact_log_posteriors(program, layout, fitted, draws.unconstrained.reshape(-1, size), args)
+    exact = run.exact(draws.unconstrained.reshape(-1, size))
     log_ratios = exact.reshape(chains, count) - draws.stats["lp"]
     draws.stats["lp"] = exact.reshape(chains, count)
     rng = np.random.default_rng([draws.seed % 2**32, 3])
@@ -108,6 +200,7 @@ def _corrected(program: Program, layout: Layout, fitted: Fitted, draws: Draws, a
         unconstrained=draws.unconstrained[rows],
         seconds=draws.seconds | {"correct": time.perf_counter() - began},
         likelihood_errors=None,
+        road="corrected",
     )
 
 
@@ -130,23 +223,47 @@ def _thinned(z: np.ndarray, count: int) -> np.ndarray:
 
 
 def _sample_exact(
-    program: Program,
-    args: tuple,
-    fit: MapFit,
-    region: Region,
-    tuning: Tuning,
-    progress: bool | None,
-    spent: dict[str, float] | None = None,
+    run: Run, road: Road, region: Callable[[], Region], spent: dict[str, float] | None = None
 ) -> Draws:
-    def start(z):
-        # compiled by the fit already
-        return quadratic(program, fit.layout, z, args)[:2]
+    stage = _stage(run, road, lambda: exact_stage(run.layout, region()))
+    chains = _run_chains(run, road, stage)
+    return _as_draws(run, road, chains._replace(seconds=_summed(chains.seconds, spent)), chains.x)
 
-    whitening = Whitening(region.centre, np.linalg.cholesky(region.covariance))
-    target = Target(log_posterior, program, fit.layout, (args,), whitening, start)
-    chains = run_nuts(target, tuning, progress)
-    chains = chains._replace(seconds=_summed(chains.seconds, spent))
-    return _as_draws(program, args, fit, tuning, chains, chains.x)
+
+def _sample_compressed(
+    run: Run, road: Road, region: Callable[[], Region], spent: dict[str, float] | None = None
+) -> Draws:
+    """Draws under the likelihood compressed over a region, with its errors at some of them."""
+    began = time.perf_counter()
+    run = run.tuned(**THOROUGH)
+    made = run.program, run.layout, run.fitted
+    stage = _stage(run, road, lambda: compressed_stage(*made, region(), run.args))
+    compress_seconds = time.perf_counter() - began
+    chains = _run_chains(run, road, stage)
+    z = chains.x
+    if stage.is_collapsed:
+        z, chains.stats["lp"] = stage.complete(run.program, chains.x, run.args, run.tuning.seed)
+    began = time.perf_counter()
+    some, lp = (_thinned(a.reshape(-1, *a.shape[2:]), CHECKED_DRAWS) for a in (z, chains.stats["lp"]))
+    errors = lp - run.exact(some)
+    seconds = {"compress": compress_seconds, **chains.seconds, "check": time.perf_counter() - began}
+    chains = chains._replace(seconds=_summed(seconds, spent))
+    return _as_draws(run, road, chains, z, errors - errors.mean())
+
+
+def _stage(run: Run, road: Road, make: Callable[[], Stage]) -> Stage:
+    """The stage of a road, as the checkpoint has it, or made and noted."""
+    part = f"{road}/stage"
+    if known := run.checkpoint.recall(part):
+        return Stage.unpack(known, run.layout)
+    stage = make()
+    run.checkpoint.note(part, stage.pack())
+    return stage
+
+
+def _run_chains(run: Run, road: Road, stage: Stage) -> Chains:
+    target = stage.target(run.program, run.layout, run.args)
+    return run_nuts(target, run.tuning, run.progress, run.checkpoint, f"{road}/chains", run.deadline)
 
 
 def _summed(seconds: dict[str, float], spent: dict[str, float] | None) -> dict[str, float]:
@@ -155,99 +272,19 @@ def _summed(seconds: dict[str, float], spent: dict[str, float] | None) -> dict[s
     return {name: seconds.get(name, 0.0) + spent.get(name, 0.0) for name in (*spent, *seconds)}
 
 
-def _sample_compressed(
-    program: Program,
-    args: tuple,
-    fit: MapFit,
-    fitted: Fitted,
-    region: Region,
-    tuning: Tuning,
-    progress: bool | None,
-    spent: dict[str, float] | None = None,
-) -> Draws:
-    """Draws under the likelihood compressed over a region, with its errors at some of them."""
-    began = time.perf_counter()
-    layout = fit.layout
-    compressed = jax.device_put(compress(program, layout, fitted, region.points, args))
-    split = split_linear(program, layout, region.points, args)
-    compress_seconds = time.perf_counter() - began
-    tuning = tuning.or_else(**THOROUGH)
-    known = (args, compressed)
-    if split.linear and split.rest:
-        target = _collapsed_target(program, split, region, known)
-        chains = run_nuts(target, tuning, progress)
-        z, chains.stats["lp"] = _complete(program, split, chains.x, known, tuning.seed)
-    else:
-        target = _whole_target(program, layout, region, known)
-        chains = run_nuts(target, tuning, progress)
-        z = chains.x
-    began = time.perf_counter()
-    some, lp = (_thinned(a.reshape(-1, *a.shape[2:]), CHECKED_DRAWS) for a in (z, chains.stats["lp"]))
-    errors = lp - exact_log_posteriors(program, layout, fitted, some, args)
-    seconds = {"compress": compress_seconds, **chains.seconds, "check": time.perf_counter() - began}
-    chains = chains._replace(seconds=_summed(seconds, spent))
-    return _as_draws(program, args, fit, tuning, chains, z, errors - errors.mean())
-
-
-def _collapsed_target(program: Program, split: Split, region: Region, known: tuple) -> Target:
-    """The latents that are not amplitudes."""
-    rows = np.array(split.rest)
-    whitening = Whitening(region.centre[rows], np.linalg.cholesky(region.covariance[np.ix_(rows, rows)]))
-
-    def start(x):
-        # a first step without its gradient is as good a start as any, and spares compiling one more program
-        value = _complete(program, split, x[None, None], known, seed=0, alone=True)[1]
-        return value.ravel()[0], np.zeros_like(x)
-
-    return Target(collapsed_log_posterior, program, split, known, whitening, start)
-
-
-def _complete(
-    program: Program, split: Split, x: np.ndarray, known: tuple, seed: int, alone: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draws of the rest (chains, draws, R) made whole (chains, draws, P), and their log posterior, or that `alone` has."""
-    flat = x.reshape(-1, x.shape[-1])
-    noise = np.random.default_rng([seed % 2**32, 2]).normal(size=(len(flat), len(split.linear)))
-    found = []
-    for first in range(0, len(flat), _COMPLETED):
-        rows = np.minimum(np.arange(first, first + _COMPLETED), len(flat) - 1)
-        found.append(jax.device_get(complete(program, split, flat[rows], noise[rows], *known)))
-    z, whole, rest = (np.concatenate(parts)[: len(flat)] for parts in zip(*found, strict=True))
-    return z.reshape(*x.shape[:2], -1), (rest if alone else whole).reshape(x.shape[:2])
-
-
-def _whole_target(program: Program, layout: Layout, region: Region, known: tuple) -> Target:
-    """All latents."""
-    slope = partial(_compressed_slope, program, layout)
-    whitening = Whitening(region.centre, np.linalg.cholesky(region.covariance))
-    return Target(compressed_log_posterior, program, layout, known, whitening, lambda x: slope(x, *known))
-
-
-_compressed_slope = quick_jit(
-    jax.value_and_grad(compressed_log_posterior, argnums=2), static_argnames=("program", "layout")
-)
-
-
-def _as_draws(
-    program: Program,
-    args: tuple,
-    fit: MapFit,
-    tuning: Tuning,
-    chains: Chains,
-    z: np.ndarray,
-    errors: np.ndarray | None = None,
-) -> Draws:
-    values = constrain(program, fit.layout, z, args)
+def _as_draws(run: Run, road: Road, chains: Chains, z: np.ndarray, errors: np.ndarray | None = None) -> Draws:
+    values = constrain(run.program, run.layout, z, run.args)
     return Draws(
         values=values,
-        dims=value_dims(program, args, values),
+        dims=value_dims(run.program, run.args, values),
         stats=chains.stats,
         unconstrained=z,
         step_size=chains.step_size,
-        warmup=tuning.warmup,
-        seed=tuning.seed,
+        warmup=run.tuning.warmup,
+        seed=run.tuning.seed,
         seconds=chains.seconds,
         interrupted=chains.interrupted,
-        ends=latent_ends(program, args),
+        ends=latent_ends(run.program, run.args),
         likelihood_errors=errors,
+        road=road,
     )

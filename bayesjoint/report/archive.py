@@ -97,7 +97,9 @@ def unpack_images(packed: Mapping[str, np.ndarray], names: Sequence[str]) -> Ima
         warnings.simplefilter("ignore")
         image_set = ImageSet(images, frame=frame, position=position)
     if set(starts) == {field.name for field in dataclasses.fields(image_set.start)}:
-        image_set.start = type(image_set.start)(**starts)
+        measured = image_set.start  # whose shapes are right: a file has no numbers without an axis
+        shaped = {key: np.reshape(value, np.shape(getattr(measured, key))) for key, value in starts.items()}
+        image_set.start = type(measured)(**shaped)
     return image_set
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.infer.checkpoint import pack, unpack
 from bayesjoint.infer.goodness import Goodness, goodness
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.report import colours_plot, images_plot, latex, plots, tables
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bayesjoint.infer.draws import Draws
+
+
+_CONTINUATION = "continuation"
 
 
 @cache
@@ -100,6 +104,7 @@ class Posterior:
         provenance: Mapping[str, Any] | None = None,
         model_images: Sequence[np.ndarray] | None = None,
         residuals: Sequence[tuple[np.ndarray, float]] | None = None,
+        continuation: Mapping[str, np.ndarray] | None = None,
     ) -> Posterior:
         """A posterior from a sampler's draws.
 
@@ -116,10 +121,14 @@ class Posterior:
             need them.
         residuals : sequence of (array (ny, nx), float), optional
             Of each image whose noise is not as its inverse variances say: see `infer.residuals`.
+        continuation : dict of array, optional
+            How the chains go on; `extend` needs it.
         """
         arviz = _arviz()
         images = images if isinstance(images, ImageSet) else ImageSet(images)
         packed = pack_images(images, model_images, residuals)
+        if continuation is not None:
+            packed[_CONTINUATION] = (("byte",), np.frombuffer(pack(continuation), dtype=np.uint8))
         idata = arviz.from_dict(
             posterior=dict(draws.values),
             sample_stats=dict(draws.stats),
@@ -297,6 +306,63 @@ class Posterior:
         errors = json.loads(self.idata.attrs.get("likelihood_errors", "null"))
         return None if errors is None else np.array(errors)
 
+    def least_ess(self) -> tuple[str, float]:
+        """The scalar with the smallest bulk effective sample size, and that size; 0 where none can be told."""
+        found = {q.label: diagnose(q.draws)[1] for q in self.quantities if q.parameter != "mag"}
+        told = {label: ess for label, ess in found.items() if np.isfinite(ess)}
+        return min(told.items(), key=lambda pair: pair[1], default=("none", 0.0))
+
+    @property
+    def stopped(self) -> str:
+        """Why sampling ended, where `until_ess` or `max_seconds` was given; else empty."""
+        return str(self.idata.attrs.get("stopped", ""))
+
+    @property
+    def continuation(self) -> dict[str, np.ndarray]:
+        """How the chains go on, as named arrays.
+
+        Raises
+        ------
+        ValueError
+            If the posterior was made without.
+        """
+        if _CONTINUATION not in self._constants:
+            raise ValueError(
+                "this posterior does not know how its chains go on: only those that bj.sample made can be extended"
+            )
+        return unpack(self._constants[_CONTINUATION].tobytes())
+
+    def extend(self, program: Any, *more: Any, draws: int = 1000, progress: bool | None = None) -> Posterior:
+        """More draws of the same chains, also of a posterior that was saved and loaded.
+
+        The draws are those that one long run would have made, to the last bit on the same machine with the same versions,
+        where that would have sampled the same likelihood (`bj.sample` chooses it by the draws asked for first).
+
+        Parameters
+        ----------
+        program : function
+            The program that the posterior was made by, and what `more` arguments it had.
+        draws : int
+            More of each chain.
+        progress : bool, optional
+            Show a progress bar; by default only in a terminal or a notebook.
+
+        Returns
+        -------
+        Posterior
+            A new one, with the old draws and the new; this one stays as it is.
+
+        Raises
+        ------
+        ValueError
+            For another program than the one it was made by, and posteriors that `bj.sample` did not make.
+        """
+        from bayesjoint.report.extending import extended  # which needs this module
+
+        if draws != int(draws) or draws < 1:
+            raise ValueError(f"draws must be a whole number from 1 on, got {draws!r}")
+        return extended(self, program, more, int(draws), progress)
+
     def plot_images(self, **options: Any) -> Figure:
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""
         if "residual_0" in self._constants:
@@ -358,6 +424,7 @@ class Posterior:
         for source in self.sources:
             fluxes = tables.distinct_fluxes(self.quantities, source)
             lines += [f"  {source}: " + "; ".join(map(tables.in_brief, fluxes))]
+        lines += [f"  {self.stopped}"] if self.stopped else []
         return "\n".join([*lines, f"  {self.verdict.headline}"])
 
     def _repr_html_(self) -> str:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.infer.curvature import quadratic
-from bayesjoint.infer.fit import MapFit, fit_map
+from bayesjoint.infer.checkpoint import Checkpoint, fingerprint
+from bayesjoint.infer.fit import MapFit, fit_map, pack_fit, unpack_fit
 from bayesjoint.infer.nuts import Tuning
-from bayesjoint.infer.pixels import pixel_fits
 from bayesjoint.infer.sampler import Likelihood, sample_program
 from bayesjoint.infer.space import Program, find_latents
+from bayesjoint.report.extending import continuation, model_images, run_until
 from bayesjoint.report.posterior import Posterior
+
+SAME_FIT = 1e-3  # standard deviations
 
 
 def sample(
@@ -33,6 +37,9 @@ def sample(
     max_tree_depth: int | None = None,
     progress: bool | None = None,
     provenance: Mapping[str, Any] | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    until_ess: float | None = None,
+    max_seconds: float | None = None,
 ) -> Posterior:
     """Sample the posterior of a NumPyro program by NUTS, whitened by its maximum a posteriori.
 
@@ -65,16 +72,26 @@ def sample(
         Show a progress bar; by default only in a terminal or a notebook.
     provenance : dict, optional
         More attributes to keep with the posterior.
+    checkpoint : path, optional
+        A file that is written every few seconds while sampling. When the process dies, the same call goes on from it, and
+        gives the draws, bit by bit, that it would have given. It is removed when all is done, and stays after Ctrl-C or
+        `max_seconds`.
+    until_ess : float, optional
+        Sample on, `draws` of each chain at a time, until the least bulk effective sample size over all parameters
+        reaches this.
+    max_seconds : float, optional
+        Stop after this time from the call on, as soon as each chain has draws to keep. `Posterior.stopped` tells which
+        it was.
 
     Returns
     -------
     Posterior
-        With its `verdict`. After Ctrl-C it holds the draws so far.
+        With its `verdict`. After Ctrl-C it holds the draws so far. Its `extend` makes more.
 
     Raises
     ------
     ValueError
-        For programs that cannot be sampled, and numbers of draws below 1.
+        For programs that cannot be sampled, numbers of draws below 1, and a checkpoint of another run, or none.
     KeyboardInterrupt
         When interrupted before there is a draw to keep.
 
@@ -114,20 +131,70 @@ def sample(
         raise ValueError(f"target_accept must lie between 0 and 1, got {target_accept!r}")
     if likelihood not in get_args(Likelihood):
         raise ValueError(f"likelihood must be one of {', '.join(get_args(Likelihood))}, got {likelihood!r}")
-    fit = init if init is not None else fit_map(program, images, *more, progress=progress)
+    _check_limits(until_ess, max_seconds)
+    deadline = time.monotonic() + (np.inf if max_seconds is None else max_seconds)
     args = jax.device_put((images, *more))
-    _check_init(program, args, fit)
     tuning = Tuning(int(draws), int(chains), int(warmup), seed, target_accept, max_tree_depth)
-    kept = sample_program(program, args, fit, tuning, likelihood, progress)
-    best = kept.unconstrained.reshape(-1, fit.layout.size)[np.argmax(kept.stats["lp"])]
-    there = quadratic(program, fit.layout, jnp.asarray(best), args)
-    means, noises = jax.device_get((there.means, there.noises))
-    fitted = pixel_fits(means, noises, images)
-    if len(fitted) < len(images):
-        return Posterior.from_draws(kept, images, fit, provenance)
-    models = [pixels.model for pixels in fitted]
-    own = [(pixels.residual, pixels.goodness.widened) for pixels in fitted] if any(noises.values()) else None
-    return Posterior.from_draws(kept, images, fit, provenance, model_images=models, residuals=own)
+    store = _store(checkpoint, program, args, {**tuning._asdict(), "likelihood": likelihood})
+    fit = _fit_of(store, program, args, images, init, progress)
+    kept = sample_program(program, args, fit, tuning, likelihood, progress, store, deadline)
+    stopped, late = "", time.monotonic() >= deadline
+    if until_ess is not None:
+        kept, stopped = run_until(
+            kept, until_ess, tuning, program, args, images, fit, progress, store, deadline
+        )
+    elif late and (count := kept.stats["lp"].shape[1]) < draws:
+        stopped = f"max_seconds={max_seconds:g} passed after {count} of {draws} draws a chain"
+    tuning = tuning._replace(draws=kept.stats["lp"].shape[1])
+    going_on = continuation(store, kept, tuning, fit.layout, fit.unconstrained)
+    models, own = model_images(program, args, fit.layout, images, kept)
+    provenance = {**(provenance or {}), "stopped": stopped}
+    posterior = Posterior.from_draws(kept, images, fit, provenance, models, own, going_on)
+    if not kept.interrupted and "max_seconds" not in stopped:
+        store.remove()
+    return posterior
+
+
+def _store(
+    path: str | os.PathLike | None, program: Program, args: tuple, settings: Mapping[str, Any]
+) -> Checkpoint:
+    """The checkpoint at a path, or one in memory."""
+    if path is None:
+        return Checkpoint()
+    return Checkpoint(path, fingerprint(find_latents(program, args), args, settings))
+
+
+def _fit_of(
+    store: Checkpoint,
+    program: Program,
+    args: tuple,
+    images: ImageSet,
+    init: MapFit | None,
+    progress: bool | None,
+) -> MapFit:
+    """The fit that the checkpoint has, or the one given, or one made now."""
+    known = store.recall("fit")
+    if init is None and known:
+        return unpack_fit(program, images, args, find_latents(program, args), known)
+    fit = init if init is not None else fit_map(program, images, *args[1:], progress=progress)
+    _check_init(program, args, fit)
+    if not known:
+        store.note("fit", pack_fit(fit))
+        return fit
+    z, covariance = known["unconstrained"], known["covariance"]
+    apart = np.max(np.abs(fit.unconstrained - z) / np.sqrt(np.diag(covariance)))
+    if apart > SAME_FIT:
+        raise ValueError(
+            f"the checkpoint {str(store.path)!r} was begun at another fit, {apart:.2g} standard deviations from init: give "
+            "that fit or none, delete the file to start anew, or give another path"
+        )
+    return replace(fit, unconstrained=z, covariance=covariance)
+
+
+def _check_limits(until_ess: float | None, max_seconds: float | None) -> None:
+    for name, limit in {"until_ess": until_ess, "max_seconds": max_seconds}.items():
+        if limit is not None and not limit > 0:
+            raise ValueError(f"{name} must be a positive number, got {limit!r}")
 
 
 def _check_whole(name: str, count: Any, least: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import bayesjoint as bj
-from bayesjoint.infer import nuts
+from bayesjoint.infer import chains, nuts
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.sampler import sample_program
 
@@ -89,8 +89,8 @@ def test_same_seed_same_draws(linear, scene):
 
 def fake_chunk(k):
     """A chunk of draws whose u are k."""
-    row = np.zeros(nuts.CHUNK)
-    return nuts._Chunk(np.full((nuts.CHUNK, 3), float(k)), row, row, row, row, row > 0, 0.5)
+    row = np.zeros(chains.CHUNK)
+    return chains.Chunk(np.full((chains.CHUNK, 3), float(k)), row, row, row, row, row > 0, np.array(0.5))
 
 
 def interrupted_wait(futures):
@@ -116,21 +116,21 @@ def test_interruption_keeps_the_draws_so_far(monkeypatch):
         seen[chain].append(k)
         return (chain, k + 1), fake_chunk(k)
 
-    monkeypatch.setattr(nuts, "wait", interrupted_wait)
-    opening = advance((0, 0))
-    kept, interrupted = nuts._run_chains(advance, [(0, 0), (1, 0)], opening, 100_000, progress=False)
-    assert interrupted
+    monkeypatch.setattr(chains, "wait", interrupted_wait)
+    track = chains.Track([(0, 0), (1, 0)], [[], []])
+    assert chains.run_chains(advance, track, chains.Limits(100_000), progress=False)
+    kept = track.kept
     assert all(3 <= len(chunks) < 100_000 for chunks in kept)
     whitening = nuts.Whitening(np.ones(3), 2 * np.eye(3))
-    z, statistics = nuts._collect(kept, nuts.CHUNK, 10**6, whitening)
+    z, statistics = nuts._collect(kept, chains.CHUNK, 10**6, whitening)
     shortest = min(len(chunks) for chunks in kept)
-    assert z.shape == (2, (shortest - 1) * nuts.CHUNK, 3) == (*statistics["lp"].shape, 3)
+    assert z.shape == (2, (shortest - 1) * chains.CHUNK, 3) == (*statistics["lp"].shape, 3)
     assert np.all(z[:, 0] == 1 + 2 * 1)
 
 
 def test_interruption_in_warmup_says_so(linear, scene, monkeypatch):
     images, fit, *_ = linear
-    monkeypatch.setattr(nuts, "_run_chains", lambda *_: ([[fake_chunk(0)]], True))
+    monkeypatch.setattr(nuts, "run_chains", lambda *_: True)
     with pytest.raises(KeyboardInterrupt, match="during warm-up: no draws to keep"):
         run(scene.linear_program, images, fit, draws=40, chains=1, warmup=150, seed=0)
 
@@ -140,7 +140,7 @@ def test_a_chain_that_fails_raises():
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        nuts._run_chains(advance, [0, 1], (0, fake_chunk(0)), 3, progress=False)
+        chains.run_chains(advance, chains.Track([0, 1], [[], []]), chains.Limits(3), progress=False)
 
 
 @pytest.mark.parametrize(

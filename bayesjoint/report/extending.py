@@ -1,0 +1,120 @@
+"""More draws of the same chains: of a posterior that is there, or in batches until there are enough.
+
+With its draws a posterior keeps how its chains go on: their states, their coordinates and the compressed likelihood, as the
+arrays of a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesjoint.data.image_set import ImageSet
+from bayesjoint.infer.checkpoint import Checkpoint
+from bayesjoint.infer.curvature import quadratic
+from bayesjoint.infer.draws import Draws
+from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.nuts import Tuning
+from bayesjoint.infer.pixels import pixel_fits
+from bayesjoint.infer.sampler import Made, chains_of, continue_program
+from bayesjoint.infer.space import Layout, Program, find_latents
+from bayesjoint.report.posterior import Posterior
+
+
+def extended(
+    posterior: Posterior, program: Program, more: Sequence[Any], draws: int, progress: bool | None
+) -> Posterior:
+    """A posterior with more draws of each chain; see `Posterior.extend`."""
+    known = posterior.continuation
+    images, attrs = posterior.images, posterior.idata.attrs
+    settings = json.loads(str(known.pop("settings")))
+    args = jax.device_put((images, *more))
+    layout = find_latents(program, args)
+    _check_latents(settings.pop("latents"), layout)
+    centre, made = known["fit/unconstrained"], Made(settings.pop("road"), json.loads(attrs["seconds"]))
+    have = posterior.idata.posterior.sizes["draw"]
+    tuning, checkpoint = Tuning(**settings)._replace(draws=have + draws), Checkpoint(known=known)
+    found = continue_program(program, args, layout, centre, made, tuning, progress, checkpoint)
+    kept = continuation(checkpoint, found, tuning, layout, centre)
+    models, own = model_images(program, args, layout, images, found)
+    new = Posterior.from_draws(found, images, None, None, models, own, kept)
+    new.idata.attrs = {**attrs, **new.idata.attrs, "map_fit": attrs["map_fit"], "stopped": ""}
+    return new
+
+
+def _check_latents(before: dict[str, list[int]], layout: Layout) -> None:
+    here = {name: list(shape) for name, shape in zip(layout.names, layout.shapes, strict=True)}
+    if here != before:
+        raise ValueError(
+            f"this posterior was made by another program: its latents are {_told(before)}, those of the program given "
+            f"{_told(here)}; give the program that it was made by"
+        )
+
+
+def _told(latents: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(name + (str(tuple(shape)) if shape else "") for name, shape in latents.items())
+
+
+def continuation(
+    checkpoint: Checkpoint, draws: Draws, tuning: Tuning, layout: Layout, centre: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What a posterior keeps so that its chains can go on."""
+    latents = dict(zip(layout.names, layout.shapes, strict=True))
+    settings = {**tuning._asdict(), "road": draws.road, "latents": latents}
+    about = {"settings": np.array(json.dumps(settings)), "fit/unconstrained": np.asarray(centre)}
+    return chains_of(checkpoint, draws.road) | about
+
+
+def model_images(
+    program: Program, args: tuple, layout: Layout, images: ImageSet, draws: Draws
+) -> tuple[list[np.ndarray] | None, list[tuple[np.ndarray, float]] | None]:
+    """Model pixels of each image at the best draw, and its residuals where their noise is not as the images have it.
+
+    None where the program does not render all of them.
+    """
+    best = draws.unconstrained.reshape(-1, layout.size)[np.argmax(draws.stats["lp"])]
+    there = quadratic(program, layout, jnp.asarray(best), args)
+    means, noises = jax.device_get((there.means, there.noises))
+    fitted = pixel_fits(means, noises, images)
+    if len(fitted) < len(images):
+        return None, None
+    models = [pixels.model for pixels in fitted]
+    own = [(pixels.residual, pixels.goodness.widened) for pixels in fitted] if any(noises.values()) else None
+    return models, own
+
+
+def run_until(
+    draws: Draws,
+    until_ess: float,
+    tuning: Tuning,
+    program: Program,
+    args: tuple,
+    images: ImageSet,
+    fit: MapFit,
+    progress: bool | None,
+    checkpoint: Checkpoint,
+    deadline: float,
+) -> tuple[Draws, str]:
+    """Batches of `tuning.draws` more, until the least bulk ESS reaches a number; with why it stopped, in words."""
+    batch = tuning.draws
+    while True:
+        count = draws.stats["lp"].shape[1]
+        label, least = Posterior.from_draws(draws, images).least_ess()
+        now = f"least bulk ESS {least:.0f} ({label}), {count} draws a chain"
+        if least >= until_ess:
+            return draws, f"until_ess={until_ess:g} reached: {now}"
+        if draws.interrupted:
+            return draws, f"interrupted before until_ess={until_ess:g}: {now}"
+        if time.monotonic() >= deadline:
+            return draws, f"max_seconds passed before until_ess={until_ess:g}: {now}"
+        tuning = tuning._replace(draws=count + batch)
+        made = Made(draws.road, draws.seconds)
+        draws = continue_program(
+            program, args, fit.layout, fit.unconstrained, made, tuning, progress, checkpoint, deadline
+        )

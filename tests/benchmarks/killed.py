@@ -1,0 +1,74 @@
+"""Made by `python tests/benchmarks/killed.py [KILLS]`: runs killed (SIGKILL) at random moments, resumed, compared."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[0]))
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
+from helpers.killed_run import start
+from machine import heading, markdown_table
+
+SCENES = ("exact", "compressed", "corrected")
+
+
+def main(kills: int = 20) -> None:
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="bayesjoint-compiled-"))
+    clock, rows = random.Random(0), []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        wanted = {scene: uninterrupted(scene, folder) for scene in SCENES}
+        done, turn = 0, 0
+        while done < kills:
+            scene = SCENES[turn % len(SCENES)]
+            killed, same = one_run(scene, folder / f"{turn}", wanted[scene], clock, kills - done)
+            for k, (size, after) in enumerate(killed):
+                rows.append((done + k + 1, scene, f"{after:.1f}", size, "yes" if same else "NO"))
+            done, turn = done + len(killed), turn + 1
+            print(f"{done} kills, same bits: {same}", file=sys.stderr)
+    print(heading("Runs that were killed", __doc__))
+    columns = ("kill", "run", "killed after, s", "checkpoint then, kB", "same bits in the end")
+    print(markdown_table(columns, rows))
+
+
+def uninterrupted(scene: str, folder: Path) -> tuple[dict, float]:
+    """Draws of a run that nobody kills, and how long it takes once its programs are compiled."""
+    for _ in range(2):
+        began = time.monotonic()
+        path = folder / f"{scene}.npz"
+        assert start(scene, folder / f"{scene}.ckpt", path).wait() == 0
+    with np.load(path) as file:
+        return dict(file), time.monotonic() - began
+
+
+def one_run(scene: str, stem: Path, wanted: tuple[dict, float], clock, most: int) -> tuple[list, bool]:
+    """Kill a run at up to three random moments, then let it end; size (kB), time of each, and whether it gave the bits."""
+    draws, usual = wanted
+    path, out = stem.with_suffix(".ckpt"), stem.with_suffix(".npz")
+    killed = []
+    for _ in range(min(3, most)):
+        child, began = start(scene, path, out), time.monotonic()
+        time.sleep(usual * clock.uniform(0.3, 0.95))
+        if child.poll() is not None:
+            break
+        child.kill()
+        child.wait()
+        killed.append(
+            (f"{path.stat().st_size / 1e3:.0f}" if path.exists() else "none yet", time.monotonic() - began)
+        )
+    if not out.exists() and start(scene, path, out).wait() != 0:
+        return killed, False
+    with np.load(out) as file:
+        same = set(file) == set(draws) and all(np.array_equal(file[name], draws[name]) for name in draws)
+    return killed, same and not path.exists()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
