@@ -249,7 +249,8 @@ def unpack_fit(
     plain = json.loads(str(packed["plain"]))
     plain["advice"] = tuple(plain["advice"])
     there = quadratic(program, layout, jnp.asarray(z), args)
-    pixels = pixel_fits(*jax.device_get((there.means, there.noises)), images)
+    means, noises = jax.device_get((there.means, there.noises))
+    pixels = pixel_fits(means, noises, images)
     return MapFit(values, errors, z, covariance, layout, pixels, **plain)
 
 
