@@ -133,11 +133,6 @@ class Patch(Profile):
     shape: ClassVar[tuple[str, ...]] = ("values",)
     events: ClassVar[Mapping[str, int]] = {"centre": 1, "values": 2}
 
-    def __post_init__(self):
-        super().__post_init__()
-        if isinstance(self.values, list | tuple):
-            object.__setattr__(self, "values", jnp.asarray(self.values, float))
-
     @property
     def kind(self) -> PatchForm:
         """Its number of nodes."""
