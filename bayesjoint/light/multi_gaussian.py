@@ -43,7 +43,7 @@ class MultiGaussian(Elliptical):
     Raises
     ------
     ValueError
-        For numbers out of range (values inside a compiled program are not checked), or vectors of different lengths.
+        For vectors of different lengths, or numbers out of range; inside a compiled program `observe` gives minus infinity.
 
     References
     ----------

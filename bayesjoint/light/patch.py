@@ -113,7 +113,7 @@ class Patch(Profile):
     Raises
     ------
     ValueError
-        For a scale that is not positive (values inside a compiled program are not checked).
+        For a scale that is not positive; inside a compiled program `observe` gives minus infinity.
 
     Examples
     --------

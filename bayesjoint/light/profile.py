@@ -19,8 +19,8 @@ from bayesjoint.light.blur import blurred_form, plane_derivatives
 from bayesjoint.light.checks import check_range, take_numbers
 from bayesjoint.light.geometry import ellipse_coordinates, semi_axes
 from bayesjoint.light.ranges import all_inside
+from bayesjoint.units import AB_ZEROPOINT_NJY
 
-AB_ZEROPOINT_NJY = 31.4
 _LENGTHS, _INTENSITIES = (
     ("centre", "Re", "rs", "hs", "sigma", "radii", "scale"),
     ("Ie", "I0", "intensity", "values"),

@@ -20,7 +20,8 @@ class Seeing:
     Parameters
     ----------
     factor : float
-        Within the `spread` of the images' PSFs. May carry a leading axis over the images (or bands) of the set it is rendered on.
+        Within the `spread` of the images' PSFs. May carry a leading axis over the images (or bands) of the set it is
+        rendered on.
 
     Examples
     --------

@@ -41,7 +41,7 @@ def all_inside(component: Any) -> jax.Array:
 
 
 def hold(leaves: list[jax.Array], ranges: list[tuple[Any, Any]]) -> tuple[list[jax.Array], jax.Array]:
-    """Values in their ranges as they are; others at the nearest end, or at 1 or 0 where that is too far. And whether all are.
+    """Values in their ranges as they are, others at the nearest end (1 or 0 where that is far away); and whether all are.
 
     Parameters
     ----------
