@@ -60,9 +60,23 @@ def take_numbers(component: Any, **units: str) -> None:
             value = as_array(owner, name, value, columns=axes == 1)
             object.__setattr__(component, name, value)
         if np.ndim(value) < axes or (name in PAIRS and np.shape(value)[-1] != 2):
-            wanted = "a pair (east, north) in its last axis" if name in PAIRS else f"an array of {axes} axes"
+            wanted = (
+                "a pair (east, north) in its last axis"
+                if name in PAIRS
+                else "a vector"
+                if axes == 1
+                else f"an array of {axes} axes"
+            )
             raise ValueError(f"{owner}: {name} must be {wanted}, got shape {np.shape(value)}")
-        check_range(owner, name, value, -np.inf, np.inf)
+        check_range(owner, name, value, *_range_of(component, name))
+
+
+def _range_of(component: Any, name: str) -> tuple[float, float, bool]:
+    """Ends of the range of a parameter, and whether the lower one is not in it."""
+    if name in getattr(component, "limits", {}):
+        return *component.limits[name], False
+    is_positive = name in ("q", getattr(component, "radius", ""), *getattr(component, "positive", ()))
+    return (0.0, 1.0 if name == "q" else np.inf, True) if is_positive else (-np.inf, np.inf, False)
 
 
 def as_array(owner: str, name: str, values: Any, columns: bool) -> jax.Array:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.light.blur import blurred_form, plane_derivatives
-from bayesjoint.light.checks import check_range, take_numbers
+from bayesjoint.light.checks import take_numbers
 from bayesjoint.light.geometry import ellipse_coordinates, semi_axes
 from bayesjoint.light.ranges import all_inside
 from bayesjoint.units import AB_ZEROPOINT_NJY
@@ -103,12 +103,7 @@ class Profile:
     flux: Any
 
     def __post_init__(self):
-        owner = type(self).__name__
         take_numbers(self, **{name: UNITS.get(name, "") for name in self.parameters})
-        for name in {"q", self.radius, *self.positive} & set(vars(self)):
-            check_range(owner, name, getattr(self, name), 0, 1 if name == "q" else jnp.inf, open_below=True)
-        for name, (low, high) in self.limits.items():
-            check_range(owner, name, getattr(self, name), low, high)
 
     @property
     def kind(self) -> Any:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
-from bayesjoint.light.checks import check_range, take_numbers
+from bayesjoint.light.checks import take_numbers
 from bayesjoint.light.pytree import parameters_are
 
 
@@ -37,7 +35,6 @@ class Seeing:
 
     def __post_init__(self):
         take_numbers(self, factor="")
-        check_range("Seeing", "factor", self.factor, 0, np.inf, open_below=True)
 
 
 @parameters_are("values", static=())
