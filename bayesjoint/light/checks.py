@@ -60,13 +60,8 @@ def take_numbers(component: Any, **units: str) -> None:
             value = as_array(owner, name, value, columns=axes == 1)
             object.__setattr__(component, name, value)
         if np.ndim(value) < axes or (name in PAIRS and np.shape(value)[-1] != 2):
-            wanted = (
-                "a pair (east, north) in its last axis"
-                if name in PAIRS
-                else "a vector"
-                if axes == 1
-                else f"an array of {axes} axes"
-            )
+            wanted = "a vector" if axes == 1 else f"an array of {axes} axes"
+            wanted = "a pair (east, north) in its last axis" if name in PAIRS else wanted
             raise ValueError(f"{owner}: {name} must be {wanted}, got shape {np.shape(value)}")
         check_range(owner, name, value, *_range_of(component, name))
 
