@@ -11,6 +11,7 @@ from scipy import special
 from bayesjoint.data.analytic_psf import WIDEST, AnalyticPSF, falling_root, positive
 
 ARCSEC_PER_RADIAN = np.degrees(1) * 3600
+LONGEST = 100.0  # micron: shorter in nanometres is not light that telescopes see
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,10 @@ def airy_psf(wavelength: float, diameter: float, obscuration: float = 0.0) -> Ai
             f"number from 0 to below 1, got {obscuration!r}"
         )
     wavelength = positive(wavelength, "the wavelength (micron)")
+    if wavelength > LONGEST:
+        raise ValueError(
+            f"the wavelength must be given in micron, up to {LONGEST:g}, got {wavelength:g}: divide nanometres by 1000"
+        )
     return AiryPSF(wavelength, positive(diameter, "the aperture's diameter (m)"), float(obscuration))
 
 

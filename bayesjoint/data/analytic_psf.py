@@ -206,9 +206,11 @@ def _sky_frequency(kx, ky, jacobian) -> np.ndarray:
 
 
 def positive(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < np.inf:
+    """A positive, finite number, of Python, NumPy or JAX; else ValueError."""
+    number = value.item() if hasattr(value, "dtype") and np.shape(value) == () else value
+    if isinstance(number, bool) or not isinstance(number, numbers.Real) or not 0 < float(number) < np.inf:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
-    return float(value)
+    return float(number)
 
 
 def falling_root(function: Callable[[float], float], low: float, high: float) -> float:

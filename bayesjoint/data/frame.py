@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
 ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
@@ -60,6 +62,21 @@ class TangentFrame:
         ra = self.ra + np.degrees(np.arctan2(x, along))
         dec = np.degrees(np.arctan2(np.sin(dec0) + y * np.cos(dec0), np.hypot(x, along)))
         return np.mod(ra, 360.0), dec
+
+
+def position_degrees(position: Any) -> tuple[float, float]:
+    """Right ascension and declination in degrees of a SkyCoord or a pair of numbers."""
+    if isinstance(position, SkyCoord) and position.isscalar:
+        sky: Any = position.icrs
+        return float(sky.ra.deg), float(sky.dec.deg)
+    try:
+        pair: Any = position
+        ra, dec = map(float, pair)
+    except (TypeError, ValueError):
+        ra = dec = np.nan
+    if not (np.isfinite(ra) and -90 <= dec <= 90):
+        raise ValueError(f"position must be one SkyCoord or (ra, dec) in degrees, got {position!r}")
+    return ra, dec
 
 
 def image_centre(wcs: WCS, shape: tuple[int, int]) -> TangentFrame:

@@ -6,7 +6,6 @@ are static; the WCS, PSF object and provenance stay with the image outside compi
 
 from __future__ import annotations
 
-import numbers
 import warnings
 from typing import Any
 
@@ -14,13 +13,14 @@ import jax
 import numpy as np
 from astropy.wcs import WCS
 
+from bayesjoint.data.analytic_psf import positive
 from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre
+from bayesjoint.data.image_input import as_pixels, check_wcs, finite_number, same_shape
 from bayesjoint.data.lattice import padded_shape, window_lattice
 from bayesjoint.data.noise import estimate_inverse_variance
 from bayesjoint.data.psf_basis import BasisPSF
 from bayesjoint.data.transfer import PointSpread, core_covariance, folded_transfer
-
-AB_ZEROPOINT_NJY = 31.4
+from bayesjoint.units import AB_ZEROPOINT_NJY
 
 _ARRAYS = (
     "data",
@@ -34,7 +34,6 @@ _ARRAYS = (
     "log_normaliser",
     "time",
 )
-_SYSTEMS = ("", "ICRS", "FK5")
 _STATIC = ("name", "band", "shape", "fft_shape", "orders", "psf_weights", "window_lattices")
 
 
@@ -109,9 +108,9 @@ class Image:
         frame=None,
     ):
         label = f"image {name or band!r}" if (name or band) else "the image"
-        data = _pixels(data, label)
-        _check_wcs(wcs, label)
-        zeropoint = _number(zeropoint, "zeropoint (AB magnitude of one data unit)", label)
+        data = as_pixels(data, label)
+        check_wcs(wcs, label)
+        zeropoint = finite_number(zeropoint, "zeropoint (AB magnitude of one data unit)", label)
         if not isinstance(psf, PointSpread):
             raise TypeError(
                 f"{label}: psf must be bj.PSF(stamp), or bj.gaussian_psf(fwhm), bj.moffat_psf(fwhm, beta) or "
@@ -119,19 +118,20 @@ class Image:
             )
         used = np.isfinite(data)
         if mask is not None:
-            used &= ~_same_shape(mask, data.shape, "mask", label).astype(bool)
+            used &= ~same_shape(mask, data.shape, "mask", label).astype(bool)
         self.noise_estimated = invvar is None
         if invvar is None:
             invvar = _estimate(data, used, label)
-        invvar = _weights(_same_shape(invvar, data.shape, "invvar", label), used, label)
+        invvar = _weights(same_shape(invvar, data.shape, "invvar", label), used, label)
         to_njy = 10 ** (-0.4 * (zeropoint - AB_ZEROPOINT_NJY))
         self.data = np.where(invvar > 0, data, 0.0) * to_njy
         self.invvar = invvar / to_njy**2
         self.wcs, self.psf, self.zeropoint = wcs, psf, zeropoint
         self.band = str(band) if band is not None else (str(name) if name is not None else "image")
         self.name = str(name) if name is not None else self.band
-        self.time = None if time is None else np.asarray(_number(time, "time (days)", label))
+        self.time = None if time is None else np.asarray(finite_number(time, "time (days)", label))
         self.shape: tuple[int, int] = data.shape
+        self.windows, self.window_lattices = (), ()
         self._set_geometry(frame or image_centre(wcs, data.shape), label)
         weighted = self.invvar[self.invvar > 0]
         self.log_normaliser = np.asarray(0.5 * np.sum(np.log(weighted / (2 * np.pi))))
@@ -158,7 +158,6 @@ class Image:
                 np.tensordot(self.psf.nominal(middle), self.transfer, axes=1),
             )
         self.psf_covariance = core_covariance(core[0], self.fft_shape)
-        self.windows, self.window_lattices = (), ()
 
     @property
     def pixel_scale(self) -> float:
@@ -182,6 +181,8 @@ class Image:
 
     def with_windows(self, *widths: float) -> Image:
         """The same image with windows of these widths, arcsec, for sources that are `Windowed`."""
+        for width in widths:
+            positive(width, f"image {self.name!r}: the width of windows (arcsec)")
         found = [window_lattice(self.psf, self.shape, self.jacobian, self.pixel_scale, w) for w in widths]
         new = object.__new__(Image)
         new.__dict__.update(self.__dict__)
@@ -231,46 +232,6 @@ class Image:
         new.__dict__.update(zip(_ARRAYS, arrays, strict=True))
         new.__dict__.update(zip(_STATIC, static, strict=True))
         return new
-
-
-def _pixels(data, label: str) -> np.ndarray:
-    data = np.array(data, dtype=float)
-    if data.ndim != 2:
-        raise ValueError(f"{label}: data must be one plane of pixels (ny, nx), got shape {data.shape}")
-    return data
-
-
-def _same_shape(array, shape: tuple[int, int], what: str, label: str) -> np.ndarray:
-    array = np.asarray(array)
-    if array.shape != shape:
-        raise ValueError(f"{label}: {what} has shape {array.shape}, the data {shape}; they must be the same")
-    return array
-
-
-def _number(value, what: str, label: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(float(value)):
-        raise TypeError(f"{label}: {what} must be a finite number, got {value!r}")
-    return float(value)
-
-
-def _check_wcs(wcs, label: str) -> None:
-    if not isinstance(wcs, WCS):
-        raise TypeError(f"{label}: wcs must be an astropy.wcs.WCS, got {type(wcs).__name__}")
-    if wcs.naxis != 2 or not wcs.has_celestial:
-        raise ValueError(
-            f"{label}: the WCS is not a celestial one of two axes (its axes: {list(wcs.wcs.ctype)}); "
-            "give one with RA and Dec"
-        )
-    if wcs.wcs.lngtyp != "RA" or wcs.wcs.lng != 0:
-        raise ValueError(
-            f"{label}: the WCS's axes are {list(wcs.wcs.ctype)}; wanted RA first and Dec second: "
-            "reproject the image, or swap its axes"
-        )
-    if wcs.wcs.radesys.strip().upper() not in _SYSTEMS:
-        raise ValueError(
-            f"{label}: the WCS's RADESYS is {wcs.wcs.radesys.strip()!r}; wanted ICRS or FK5: convert it, for "
-            "positions and position angles would be off"
-        )
 
 
 def _weights(invvar: np.ndarray, used: np.ndarray, label: str) -> np.ndarray:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from astropy.coordinates import SkyCoord
 
-from bayesjoint.data.frame import TangentFrame
+from bayesjoint.data.frame import TangentFrame, position_degrees
 from bayesjoint.data.image import Image
-from bayesjoint.data.moments import StartingValues, position_degrees, starting_values
+from bayesjoint.data.moments import StartingValues, starting_values
 
 
 @jax.tree_util.register_pytree_node_class

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from astropy.coordinates import SkyCoord
 from scipy import ndimage
 
 from bayesjoint.data.analytic_psf import FWHM_PER_SIGMA
-from bayesjoint.data.frame import TangentFrame
+from bayesjoint.data.frame import TangentFrame, position_degrees
 from bayesjoint.data.noise import background
 from bayesjoint.data.shapes import (
     adaptive_moments,
@@ -167,21 +167,6 @@ def _guess(images: Sequence[Image], frame: TangentFrame, position) -> tuple[np.n
         )
     reach = max(0.5 * min(image.psf.fwhm_arcsec(image.pixel_scale) for image in images), 0.5)
     return guess, reach, 4 * reach
-
-
-def position_degrees(position: Any) -> tuple[float, float]:
-    """Right ascension and declination in degrees of a SkyCoord or a pair of numbers."""
-    if isinstance(position, SkyCoord) and position.isscalar:
-        sky: Any = position.icrs
-        return float(sky.ra.deg), float(sky.dec.deg)
-    try:
-        pair: Any = position
-        ra, dec = map(float, pair)
-    except (TypeError, ValueError):
-        ra = dec = np.nan
-    if not (np.isfinite(ra) and -90 <= dec <= 90):
-        raise ValueError(f"position must be one SkyCoord or (ra, dec) in degrees, got {position!r}")
-    return ra, dec
 
 
 def _corners(image: Image) -> np.ndarray:

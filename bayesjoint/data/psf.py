@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,10 @@ class PSF(PointSpread):
     """
 
     def __init__(self, stamp, oversampling: int = 1, includes_pixel: bool = True, centre=None):
+        if isinstance(stamp, str | Path):
+            raise TypeError(
+                f"a PSF stamp must be an array of pixels, got {stamp!r}: read it by astropy.io.fits.getdata"
+            )
         stamp = np.array(stamp, dtype=float)
         if stamp.ndim != 2:
             raise ValueError(f"a PSF stamp must have two dimensions, got shape {stamp.shape}")
@@ -53,7 +59,8 @@ class PSF(PointSpread):
                 f"the PSF stamp has {np.sum(~np.isfinite(stamp))} NaN or infinite pixels: "
                 "replace them (by 0 in the wings) before giving it"
             )
-        if oversampling != int(oversampling) or oversampling < 1:
+        is_number = isinstance(oversampling, numbers.Real) and not isinstance(oversampling, bool)
+        if not (is_number and oversampling >= 1 and float(oversampling).is_integer()):
             raise ValueError(f"oversampling must be a whole number from 1 on, got {oversampling!r}")
         total = stamp.sum()
         if total <= 0:

@@ -255,7 +255,13 @@ class VaryingPSF(StampBasisPSF):
     def __init__(self, stamps, positions, order: int = 1, oversampling: int = 1, includes_pixel: bool = True):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said once, of their mean
-            each = np.stack([PSF(stamp, oversampling, includes_pixel).stamp for stamp in stamps])
+            each = [PSF(stamp, oversampling, includes_pixel).stamp for stamp in stamps]
+        if len(shapes := {stamp.shape for stamp in each}) != 1:
+            raise ValueError(
+                f"VaryingPSF: stamps must be one or more of one shape, got {len(each)} of shapes {sorted(shapes)}: cut "
+                "them to the smallest"
+            )
+        each = np.stack(each)
         positions = np.array(positions, dtype=float)
         if order not in (1, 2) or positions.shape != (len(each), 2):
             raise ValueError(

@@ -43,7 +43,7 @@ class EdgeOnDisc(Profile):
     Raises
     ------
     ValueError
-        For lengths that are not positive (values inside a compiled program are not checked).
+        For lengths that are not positive; inside a compiled program `observe` gives minus infinity.
 
     References
     ----------

@@ -84,9 +84,9 @@ class Elliptical(Profile):
         """
         return self.flux * self.of_shape(self.kind.fraction_within, radius / self.unit)
 
-    def radial_brightness(self, r2) -> jax.Array:
-        """Surface brightness (nJy/arcsec^2) at squared radii in units of the profile's own."""
-        return self.brightness_scale * self.kind.radial_form(r2, self.shape_values)
+    def radial_brightness(self, radius) -> jax.Array:
+        """Surface brightness (nJy/arcsec^2) at radii along the major axis, arcsec."""
+        return self.brightness_scale * self.kind.radial_form((radius / self.unit) ** 2, self.shape_values)
 
 
 class HalfLightElliptical(Elliptical):

@@ -36,7 +36,7 @@ class Gaussian(Elliptical):
     Examples
     --------
     >>> blob = Gaussian(centre=(0.0, 0.0), q=0.7, pa=30.0, fwhm=2.0, flux=100.0)
-    >>> print(f"{blob.radial_brightness(0.25) / blob.radial_brightness(0.0):.3f}")
+    >>> print(f"{blob.radial_brightness(1.0) / blob.radial_brightness(0.0):.3f}")
     0.500
     """
 

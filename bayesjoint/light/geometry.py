@@ -52,21 +52,6 @@ def radius_of(r2) -> jax.Array:
     return jnp.where(r2 > 0, jnp.sqrt(safe), 0.0)
 
 
-def as_centre(centre) -> jax.Array:
-    """A centre (..., 2), from an array or from a pair (east, north) of scalars or arrays, arcsec."""
-    if isinstance(centre, tuple | list):
-        east, north = centre
-        return jnp.stack([jnp.asarray(east, float), jnp.asarray(north, float)], axis=-1)
-    return centre
-
-
-def as_vector(values) -> jax.Array:
-    """A vector (..., K), from an array or from a list of scalars or arrays."""
-    if isinstance(values, tuple | list):
-        return jnp.stack([jnp.asarray(value, float) for value in values], axis=-1)
-    return values
-
-
 def axis_ratio_and_angle(ellipticity) -> tuple[jax.Array, jax.Array]:
     """Axis ratio q and position angle (degrees in [0, 180)) of an ellipticity vector.
 

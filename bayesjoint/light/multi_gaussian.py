@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from bayesjoint.light.elliptical import Elliptical
 from bayesjoint.light.pytree import parameters_are
@@ -42,7 +43,7 @@ class MultiGaussian(Elliptical):
     Raises
     ------
     ValueError
-        For numbers out of range (values inside a compiled program are not checked), or vectors of different lengths.
+        For vectors of different lengths, or numbers out of range; inside a compiled program `observe` gives minus infinity.
 
     References
     ----------
@@ -77,6 +78,15 @@ class MultiGaussian(Elliptical):
             raise ValueError(
                 f"MultiGaussian: sigma and fraction must be vectors of one length, got shapes {sigma} and {fraction}"
             )
+        if not isinstance(self.fraction, Tracer) and not np.all(
+            np.any(np.asarray(self.fraction) > 0, axis=-1)
+        ):
+            raise ValueError(f"MultiGaussian: fraction must be positive somewhere, got {self.fraction}")
+
+    @property
+    def in_range(self) -> jax.Array:
+        """Whether all parameters lie in their ranges, and there is light at all."""
+        return super().in_range & jnp.all(jnp.sum(self.fraction, axis=-1) > 0)
 
     @property
     def unit(self) -> float:
@@ -133,7 +143,8 @@ class MultiGaussian(Elliptical):
 def _gaussians(shape) -> tuple[jax.Array, jax.Array]:
     """Variances and fractions, each (K,), from both as one vector."""
     sigma, fraction = jnp.split(shape, 2)
-    return sigma**2, fraction / jnp.sum(fraction)
+    total = jnp.sum(fraction)
+    return sigma**2, fraction / jnp.where(total > 0, total, 1.0)
 
 
 def _mixture(weight, rate, at) -> jax.Array:

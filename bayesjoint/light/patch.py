@@ -113,7 +113,7 @@ class Patch(Profile):
     Raises
     ------
     ValueError
-        For a scale that is not positive (values inside a compiled program are not checked).
+        For a scale that is not positive; inside a compiled program `observe` gives minus infinity.
 
     Examples
     --------
@@ -132,11 +132,6 @@ class Patch(Profile):
     radius: ClassVar[str] = "scale"
     shape: ClassVar[tuple[str, ...]] = ("values",)
     events: ClassVar[Mapping[str, int]] = {"centre": 1, "values": 2}
-
-    def __post_init__(self):
-        super().__post_init__()
-        if isinstance(self.values, list | tuple):
-            object.__setattr__(self, "values", jnp.asarray(self.values, float))
 
     @property
     def kind(self) -> PatchForm:

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from bayesjoint.light.checks import check_plain
-from bayesjoint.light.geometry import as_centre
+from bayesjoint.light.checks import take_numbers
 from bayesjoint.light.pytree import parameters_are
 
 
@@ -24,7 +23,7 @@ class PointSource:
     Parameters
     ----------
     centre : array (2,)
-        Arcsec East and North of the images' tangent point.
+        As that of `Sersic`: arcsec East and North of the images' tangent point.
     flux : float
         Total flux, nJy; may be negative.
     name : str, optional
@@ -45,9 +44,7 @@ class PointSource:
     events: ClassVar[Mapping[str, int]] = {"centre": 1}
 
     def __post_init__(self):
-        check_plain("PointSource", "centre", self.centre, "arcsec")
-        check_plain("PointSource", "flux", self.flux, "nJy")
-        object.__setattr__(self, "centre", as_centre(self.centre))
+        take_numbers(self, centre="arcsec", flux="nJy")
 
     @property
     def drawn_flux(self) -> Any:

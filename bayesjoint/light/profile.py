@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.light.blur import blurred_form, plane_derivatives
-from bayesjoint.light.checks import check_plain, check_range
-from bayesjoint.light.geometry import as_centre, as_vector, ellipse_coordinates, semi_axes
+from bayesjoint.light.checks import take_numbers
+from bayesjoint.light.geometry import ellipse_coordinates, semi_axes
+from bayesjoint.light.ranges import all_inside
+from bayesjoint.units import AB_ZEROPOINT_NJY
 
-AB_ZEROPOINT_NJY = 31.4
 _LENGTHS, _INTENSITIES = (
     ("centre", "Re", "rs", "hs", "sigma", "radii", "scale"),
     ("Ie", "I0", "intensity", "values"),
@@ -71,6 +72,8 @@ class Profile:
 
     Attributes
     ----------
+    parameters : tuple of str
+        All, from `parameters_are`.
     amplitude : str
         The parameter in which light is linear; empty where there is none.
     radius : str
@@ -85,6 +88,7 @@ class Profile:
         How many axes a parameter has of its own, where it has any.
     """
 
+    parameters: ClassVar[tuple[str, ...]] = ()
     amplitude: ClassVar[str]
     radius: ClassVar[str]
     shape: ClassVar[tuple[str, ...]] = ()
@@ -99,17 +103,7 @@ class Profile:
     flux: Any
 
     def __post_init__(self):
-        owner = type(self).__name__
-        for name, value in vars(self).items():
-            if name != "name":
-                check_plain(owner, name, value, UNITS.get(name, ""))
-        for name in self.events:
-            convert = as_centre if name == "centre" else as_vector
-            object.__setattr__(self, name, convert(getattr(self, name)))
-        for name in {"q", self.radius, *self.positive} & set(vars(self)):
-            check_range(owner, name, getattr(self, name), 0, 1 if name == "q" else jnp.inf, open_below=True)
-        for name, (low, high) in self.limits.items():
-            check_range(owner, name, getattr(self, name), low, high)
+        take_numbers(self, **{name: UNITS.get(name, "") for name in self.parameters})
 
     @property
     def kind(self) -> Any:
@@ -159,14 +153,11 @@ class Profile:
 
     @property
     def in_range(self) -> jax.Array:
-        """Whether every parameter that has a range lies in it: for values in compiled programs, which no one checks."""
-        names = [name for name in dict.fromkeys(("q", self.radius, *self.positive)) if name in vars(self)]
-        inside = [jnp.all(jnp.asarray(getattr(self, name)) > 0) for name in names]
-        inside += [jnp.all(jnp.asarray(self.q) <= 1)] if "q" in names else []
-        for name, (low, high) in self.limits.items():
-            value = jnp.asarray(getattr(self, name))
-            inside.append(jnp.all((value >= low) & (value <= high)))
-        return jnp.all(jnp.stack(inside))
+        """Whether all parameters are finite and lie in their ranges: for values in compiled programs.
+
+        Profiles with a condition on several parameters at once add it to this.
+        """
+        return all_inside(self)
 
     @property
     def brightness_scale(self) -> Any:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
-
-from bayesjoint.light.checks import check_plain, check_range
+from bayesjoint.light.checks import take_numbers
 from bayesjoint.light.pytree import parameters_are
 
 
@@ -20,7 +18,8 @@ class Seeing:
     Parameters
     ----------
     factor : float
-        May carry a leading axis over the images (or bands) of the set it is rendered on.
+        Within the `spread` of the images' PSFs. May carry a leading axis over the images (or bands) of the set it is
+        rendered on.
 
     Examples
     --------
@@ -31,10 +30,11 @@ class Seeing:
     factor: Any
 
     amplitude: ClassVar[str] = ""
+    events: ClassVar[Mapping[str, int]] = {}
+    positive: ClassVar[tuple[str, ...]] = ("factor",)
 
     def __post_init__(self):
-        check_plain("Seeing", "factor", self.factor, "")
-        check_range("Seeing", "factor", self.factor, 0, jnp.inf, open_below=True)
+        take_numbers(self, factor="")
 
 
 @parameters_are("values", static=())
@@ -59,6 +59,4 @@ class PSFCoefficients:
     events: ClassVar[Mapping[str, int]] = {"values": 1}
 
     def __post_init__(self):
-        check_plain("PSFCoefficients", "values", self.values, "")
-        if isinstance(self.values, tuple | list):
-            object.__setattr__(self, "values", jnp.asarray(self.values, float))
+        take_numbers(self, values="")

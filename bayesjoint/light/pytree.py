@@ -1,4 +1,4 @@
-"""Profiles as pytrees: their parameters are leaves, by name; what JAX puts in their place is not checked."""
+"""Profiles as pytrees: their parameters are leaves, by name; JAX may put in their place what a constructor would refuse."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def parameters_are(*names: str, static: tuple[str, ...] = ("name",)) -> Callable
                 object.__setattr__(new, name, value)
             return new
 
+        cls.parameters = names  # type: ignore[attr-defined]
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
         return cls
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from bayesjoint.light.checks import check_plain
+from bayesjoint.light.checks import take_numbers
 from bayesjoint.light.pytree import parameters_are
 
 
@@ -43,10 +43,7 @@ class Registration:
     events: ClassVar[Mapping[str, int]] = {"offset": 1}
 
     def __post_init__(self):
-        for name, unit in (("offset", "arcsec"), ("rotation", "deg"), ("flux_scale", "")):
-            check_plain("Registration", name, getattr(self, name), unit)
-        if isinstance(self.offset, tuple | list):
-            object.__setattr__(self, "offset", jnp.asarray(self.offset, float))
+        take_numbers(self, offset="arcsec", rotation="deg", flux_scale="")
 
     def turn(self) -> jax.Array:
         """The rotation as a matrix (2, 2) on (east, north)."""

@@ -33,7 +33,8 @@ class Sersic(HalfLightElliptical):
     Parameters
     ----------
     centre : array (2,)
-        Arcsec East and North of the images' tangent point.
+        Arcsec East and North of the images' tangent point. A pair of numbers, or of arrays over the bands, will do; so
+        will a list of pairs of numbers, one for each source of a `Windowed`.
     q : float
         Minor over major axis, 0 < q <= 1.
     pa : float
@@ -50,7 +51,7 @@ class Sersic(HalfLightElliptical):
     Raises
     ------
     ValueError
-        For numbers out of range (values inside a compiled program are not checked).
+        For numbers out of range; inside a compiled program `observe` gives minus infinity.
 
     References
     ----------

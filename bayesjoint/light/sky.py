@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from bayesjoint.light.checks import check_plain
+from bayesjoint.light.checks import take_numbers
+from bayesjoint.light.pytree import parameters_are
 
 ARCSEC_PER_ARCMIN = 60.0
 
@@ -49,7 +49,7 @@ class Sky:
         raise NotImplementedError
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["level"], meta_fields=[])
+@parameters_are("level", static=())
 @dataclass(frozen=True, eq=False)
 class FlatSky(Sky):
     """Constant surface brightness over the image.
@@ -71,10 +71,10 @@ class FlatSky(Sky):
     is_flat: ClassVar[bool] = True
 
     def __post_init__(self):
-        check_plain("FlatSky", "level", self.level, "nJy/arcsec^2")
+        take_numbers(self, level="nJy/arcsec^2")
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["level", "gradient"], meta_fields=[])
+@parameters_are("level", "gradient", static=())
 @dataclass(frozen=True, eq=False)
 class PlaneSky(Sky):
     """Surface brightness that changes evenly over the image, about the image's own centre.
@@ -100,9 +100,7 @@ class PlaneSky(Sky):
     events: ClassVar[Mapping[str, int]] = {"gradient": 1}
 
     def __post_init__(self):
-        check_plain("PlaneSky", "level", self.level, "nJy/arcsec^2")
-        check_plain("PlaneSky", "gradient", self.gradient, "nJy/arcsec^2/arcmin")
-        _as_array(self, "gradient")
+        take_numbers(self, level="nJy/arcsec^2", gradient="nJy/arcsec^2/arcmin")
 
     def surface(self, size, jacobian) -> jax.Array:
         """The gradient along x and y, half an image long."""
@@ -113,7 +111,7 @@ class PlaneSky(Sky):
         return jnp.stack([zero, along, across, zero]).reshape(2, 2)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["coefficients"], meta_fields=[])
+@parameters_are("coefficients", static=())
 @dataclass(frozen=True, eq=False)
 class PolynomialSky(Sky):
     """Surface brightness that is a polynomial over the image's pixels.
@@ -141,8 +139,7 @@ class PolynomialSky(Sky):
     events: ClassVar[Mapping[str, int]] = {"coefficients": 2}
 
     def __post_init__(self):
-        check_plain("PolynomialSky", "coefficients", self.coefficients, "nJy/arcsec^2")
-        _as_array(self, "coefficients")
+        take_numbers(self, coefficients="nJy/arcsec^2")
 
     @property
     def level(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -157,10 +154,3 @@ class PolynomialSky(Sky):
                 f"PolynomialSky: coefficients must be (order + 1, order + 1), got ({rows}, {columns})"
             )
         return self.coefficients.at[0, 0].set(0.0)
-
-
-def _as_array(sky: Sky, name: str) -> None:
-    """Make an array of a parameter that was given as a list."""
-    value = getattr(sky, name)
-    if isinstance(value, list | tuple):
-        object.__setattr__(sky, name, jnp.asarray(value, float))

@@ -43,7 +43,7 @@ class Spergel(HalfLightElliptical):
     Raises
     ------
     ValueError
-        For numbers out of range (values inside a compiled program are not checked).
+        For numbers out of range; inside a compiled program `observe` gives minus infinity.
 
     References
     ----------

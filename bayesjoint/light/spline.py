@@ -47,8 +47,8 @@ class Spline(NumericalProfile):
     Raises
     ------
     ValueError
-        For radii that do not increase, or intensities that are not as many, or not positive (values inside a compiled
-        program are not checked).
+        For radii that do not increase, or intensities that are not as many, or not positive.
+        Inside a compiled program `observe` gives minus infinity for values out of range.
 
     References
     ----------
@@ -57,7 +57,7 @@ class Spline(NumericalProfile):
     Examples
     --------
     >>> galaxy = Spline((0.0, 0.0), q=1.0, pa=0.0, radii=[1.0, 3.0, 7.0], intensity=[16.0, 4.0, 1.0])
-    >>> print(f"{galaxy.radial_brightness(jnp.array(1.0)):.3f} {galaxy.brightness(jnp.zeros(1), jnp.zeros(1))[0]:.3f}")
+    >>> print(f"{galaxy.radial_brightness(7.0):.3f} {galaxy.brightness(jnp.zeros(1), jnp.zeros(1))[0]:.3f}")
     1.000 64.000
     """
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.profile import Profile
 from bayesjoint.light.pytree import event_axes, parameters_are
+from bayesjoint.light.ranges import all_inside
 
 
 @parameters_are("sources", static=("window",))
@@ -52,9 +53,15 @@ class Windowed:
         centre = next(jnp.asarray(leaf) for path, leaf in paths if path[-1].name == "centre")
         if centre.ndim < 2:
             raise ValueError(f"Windowed: centre must be (sources, 2), got shape {centre.shape}")
+        if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 0:
+            raise ValueError(f"Windowed: window must be a whole number from 0 on, got {self.window!r}")
         count, leaves = centre.shape[-2], []
         for path, leaf in paths:
             leaf, own = jnp.asarray(leaf, jnp.result_type(float)), event_axes(self.sources, path)
+            if leaf.ndim > own and leaf.shape[leaf.ndim - own - 1] != count:
+                raise ValueError(
+                    f"Windowed: {path[-1].name} must have one value for each of the {count} centres, got shape {leaf.shape}"
+                )
             leaves.append(jnp.broadcast_to(leaf, (count, *leaf.shape)) if leaf.ndim == own else leaf)
         object.__setattr__(self, "sources", treedef.unflatten(leaves))
 
@@ -85,7 +92,7 @@ class Windowed:
     @property
     def in_range(self) -> jax.Array:
         """Whether all parameters lie in their ranges."""
-        return self.sources.in_range if isinstance(self.sources, Profile) else jnp.ones((), bool)
+        return all_inside(self) & (self.sources.in_range if isinstance(self.sources, Profile) else True)
 
     @property
     def shape_parts(self) -> tuple:

@@ -16,8 +16,8 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints, transforms
 
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.light.checks import check_plain
-from bayesjoint.light.geometry import as_centre, axis_ratio_and_angle
+from bayesjoint.light.checks import as_array, check_plain
+from bayesjoint.light.geometry import axis_ratio_and_angle
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import ARCSEC_PER_ARCMIN
 
@@ -175,7 +175,8 @@ def sample_centre(name: str, images: ImageSet, per_band: bool, given):
     """A centre: sampled about the position found, or as `given`."""
     if given is not None and not isinstance(given, dist.Distribution):
         check_plain("prior", f"{name}_centre", given, "arcsec")
-        centre = jnp.asarray(as_centre(given), jnp.result_type(float))
+        centre = as_array("prior", "centre", given, True) if isinstance(given, tuple | list) else given
+        centre = jnp.asarray(centre, jnp.result_type(float))
         is_tied = any(isinstance(part, jax.Array) for part in jax.tree.leaves(given))
         return centre if is_tied else _with_parts(name, centre)
     start = images.start

@@ -14,12 +14,13 @@ import numpy as np
 from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.psf_basis import EigenWeights, ScaleWeights
 from bayesjoint.light.noise import Noise, noise_among
 from bayesjoint.light.profile import Kind, Profile
-from bayesjoint.light.psf_state import PSFCoefficients, Seeing
+from bayesjoint.light.psf_state import Seeing
 from bayesjoint.light.pytree import event_axes, owner_of
+from bayesjoint.light.ranges import hold_traced, range_of
 from bayesjoint.light.windowed import Windowed
+from bayesjoint.render.checks import check_fits, spread_range, spreads_of
 from bayesjoint.render.place import AT_ONCE, frames_of, is_source, place
 from bayesjoint.render.spectral import draw
 
@@ -54,10 +55,19 @@ def render(image: Image, *components: Any) -> jax.Array:
     >>> print(pixels.shape, f"{pixels.sum():.3f}")
     (32, 32) 100.000
     """
+    if not isinstance(image, Image):
+        more = ": render the images of a set one by one" if isinstance(image, ImageSet) else ""
+        raise TypeError(f"render wants a bj.Image first, got {type(image).__name__}{more}")
+    if not components:
+        raise ValueError("render wants components to draw after the image, such as bj.Sersic(...), got none")
     return _render_compiled(light_on_image(image, *components))[0][0]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["stacks", "leaves"], meta_fields=["treedef", "axes"])
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["stacks", "leaves", "inside"],
+    meta_fields=["treedef", "axes"],
+)
 @dataclass(frozen=True, eq=False)
 class Light:
     """Components with their parameters spread over the images of all stacks, not yet rendered.
@@ -70,12 +80,15 @@ class Light:
         The components' parameters; `axes` says of each whether its leading axis (0) runs over all images (None: shared).
     treedef : PyTreeDef
         What makes components of the leaves.
+    inside : bool array ()
+        Whether all parameters were given in their ranges: `leaves` are.
     """
 
     stacks: tuple[Image, ...]
     leaves: list[jax.Array]
     treedef: Any
     axes: tuple[int | None, ...]
+    inside: Any = True
 
     @property
     def shapes(self) -> tuple[tuple[int, int, int], ...]:
@@ -140,10 +153,11 @@ class Light:
     def log_range(self) -> jax.Array:
         """0 where all parameters lie in their ranges, else -inf: what a log density gets. Its slopes are 0."""
         components = jax.tree.unflatten(self.treedef, self.leaves)
-        inside = [c.in_range for c in components if isinstance(c, Profile | Windowed)]
-        if not inside:
-            return jnp.zeros(())
-        return jnp.where(jnp.all(jnp.stack(inside)), 0.0, -jnp.inf)
+        sources = [getattr(c, "sources", c) for c in components]
+        # the range of each was looked at when they were spread: what is left are conditions on several at once
+        joint = [c for c in sources if isinstance(c, Profile) and type(c).in_range is not Profile.in_range]
+        inside = jnp.stack([jnp.asarray(self.inside), *(c.in_range for c in joint)])
+        return jnp.where(jnp.all(inside), 0.0, -jnp.inf)
 
     def rows(self) -> tuple[slice, ...]:
         """Where the images of each stack are among all."""
@@ -210,10 +224,10 @@ _render_compiled = quick_jit(render_light)
 
 def light_on_image(image: Image, *components: Any) -> Light:
     """Components with scalar parameters on a single image, as a stack of one."""
-    _check_has((image,), components)
+    check_fits((image,), components)
     components = _noise_last(components)
     stack = jax.tree.map(lambda a: jnp.asarray(a)[None], image)
-    return Light((stack,), *_spread(components, (0,), 1, (0,), per_image=False))
+    return _spread((stack,), components, (0,), 1, (0,), per_image=False)
 
 
 def light_on_stacks(images: ImageSet, *components: Any) -> Light:
@@ -221,40 +235,18 @@ def light_on_stacks(images: ImageSet, *components: Any) -> Light:
 
     A parameter with a leading axis of the number of bands is taken per band; of the number of images, per image.
     """
-    _check_has(images.stacks, components)
+    check_fits(images.stacks, components)
     components = _noise_last(components)
     members = [i for stack in images.members for i in stack]
-    return Light(images.stacks, *_spread(components, images.band_index, len(images.bands), members))
-
-
-def _check_has(images, components) -> None:
-    """Raise ValueError for a latent of the PSF, or a window, that no image has."""
-    weights = [image.psf_weights for image in images]
-    for component in components:
-        if isinstance(component, Windowed) and component.window >= len(images[0].window_lattices):
-            raise ValueError(
-                f"Windowed sources want window {component.window}, but the images have "
-                f"{len(images[0].window_lattices)}: give images.with_windows(12.0), widths in arcsec"
-            )
-        if isinstance(component, Seeing) and not any(isinstance(w, ScaleWeights) for w in weights):
-            raise ValueError(
-                "Seeing was given, but no image's PSF is a ScalablePSF: give psf=bj.ScalablePSF(...)"
-            )
-        if isinstance(component, PSFCoefficients):
-            counts = {w.count for w in weights if isinstance(w, EigenWeights)}
-            if counts != {jnp.shape(component.values)[-1]}:
-                raise ValueError(
-                    f"PSFCoefficients has {jnp.shape(component.values)[-1]} values; the images' PSFs have "
-                    f"{' and '.join(map(str, sorted(counts))) or 'no'} eigen-PSFs (bj.EigenPSF)"
-                )
+    return _spread(images.stacks, components, images.band_index, len(images.bands), members)
 
 
 def _noise_last(components: tuple) -> tuple:
     return (*(c for c in components if not isinstance(c, Noise)), *noise_among(components))
 
 
-def _spread(components, band_index, n_bands, members, per_image=True):
-    """Parameters of the components for `members`, images by number, and the axis (0 or None) of each that runs over them."""
+def _spread(stacks, components, band_index, n_bands, members, per_image=True) -> Light:
+    """Light on `members`, images by number: parameters spread over them, and held to their ranges."""
     paths, treedef = jax.tree_util.tree_flatten_with_path(components)
     leaves, axes = [], []
     for path, leaf in paths:
@@ -268,7 +260,15 @@ def _spread(components, band_index, n_bands, members, per_image=True):
         rows = members if which == "image" else [band_index[i] for i in members]
         leaves.append(leaf[np.asarray(rows)])
         axes.append(0)
-    return leaves, treedef, tuple(axes)
+    owners = [(owner_of(components, path), path[-1].name) for path, _ in paths]
+    spreads = spreads_of(stacks)
+    ranges = [
+        spread_range(spreads, axis) if isinstance(owner, Seeing) else range_of(owner, name)
+        for (owner, name), axis in zip(owners, axes, strict=True)
+    ]
+    names = [f"{type(owner).__name__}: {name}" for owner, name in owners]
+    leaves, inside = hold_traced(names, leaves, ranges)
+    return Light(stacks, leaves, treedef, tuple(axes), inside)
 
 
 def per_image_if_mixed(component: Any, images: ImageSet) -> Any:

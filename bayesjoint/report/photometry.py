@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-AB_ZEROPOINT_NJY = 31.4
+from bayesjoint.units import AB_ZEROPOINT_NJY
+
 ONE_SIGMA = 0.6827
 LIMIT_PROBABILITY = 0.95
 ONE_SIDED_95 = 1.6449

@@ -170,5 +170,5 @@ def test_one_height_a_band():
 
 @pytest.mark.parametrize("name", ["rs", "hs"])
 def test_out_of_range(name):
-    with pytest.raises(ValueError, match=rf"EdgeOnDisc: {name} must lie in \(0, inf\], got 0.0"):
+    with pytest.raises(ValueError, match=rf"EdgeOnDisc: {name} must lie in \(0, inf\), got 0.0"):
         bj.EdgeOnDisc(**(PLACE | {"rs": 1.5, "hs": 0.4, "I0": 3.0} | {name: 0.0}))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from bayesjoint.light.geometry import (
-    as_centre,
     axis_ratio_and_angle,
     ellipse_coordinates,
     ellipticity_vector,
@@ -73,10 +72,3 @@ def test_gradient_of_the_light_in_the_vector(where):
         shift = step * jnp.eye(2)[i]
         numeric = (brightness(here + shift, east, north) - brightness(here - shift, east, north)) / (2 * step)
         np.testing.assert_allclose(slopes[:, i], numeric, atol=5e-6)
-
-
-def test_centres():
-    np.testing.assert_array_equal(as_centre((1, -2.0)), [1.0, -2.0])
-    assert as_centre((np.zeros(3), np.ones(3))).shape == (3, 2)
-    array = jnp.ones(2)
-    assert as_centre(array) is array

@@ -120,7 +120,7 @@ def test_what_is_refused():
         bj.Superellipse(bj.PointSource((0.0, 0.0), 1.0), 2.5)
     with pytest.raises(ValueError, match=r"exponent must lie in \[1.5, 6\], got 9.0"):
         bj.Superellipse(galaxy(), 9.0)
-    with pytest.raises(ValueError, match=r"softness / end must lie in \[0.1, inf\]"):
+    with pytest.raises(ValueError, match=r"softness / end must lie in \[0.1, inf\)"):
         bj.Truncated(galaxy(), 2.0, 0.1)
     with pytest.raises(ValueError, match="modes must be whole numbers from 1 to 12"):
         bj.FourierModes(galaxy(), [0.1], [0.0], (0,))

@@ -100,10 +100,10 @@ def test_fractions_of_each_band():
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"sigma": [0.0, 1.0]}, r"MultiGaussian: sigma must lie in \(0, inf\], got \[0. 1.\]"),
-        ({"fraction": [-0.1, 1.0]}, r"MultiGaussian: fraction must lie in \[0, inf\], got"),
+        ({"sigma": [0.0, 1.0]}, r"MultiGaussian: sigma must lie in \(0, inf\), got \[0. 1.\]"),
+        ({"fraction": [-0.1, 1.0]}, r"MultiGaussian: fraction must lie in \[0, inf\), got"),
         ({"fraction": [1.0, 1.0, 1.0]}, r"vectors of one length, got shapes \(2,\) and \(3,\)"),
-        ({"sigma": 1.0, "fraction": 1.0}, r"vectors of one length, got shapes \(\) and \(\)"),
+        ({"sigma": 1.0, "fraction": 1.0}, r"sigma must be a vector, got shape \(\)"),
     ],
 )
 def test_out_of_range(changed, words):

@@ -61,7 +61,7 @@ def pair(request):
 def test_brightness_is_scipys_spline(pair):
     profile, truth = pair
     radii = np.concatenate([[0.0], np.geomspace(1e-3, 3, 60) * profile.unit, profile.radii])
-    found = jax.jit(type(profile).radial_brightness)(profile, jnp.asarray((radii / profile.unit) ** 2))
+    found = jax.jit(type(profile).radial_brightness)(profile, jnp.asarray(radii))
     np.testing.assert_allclose(found, [truth(r) for r in radii], rtol=1e-12)
 
 
@@ -154,7 +154,7 @@ def test_radii_are_constants_of_a_program():
         ([1.0, 2.0, 2.0], [1.0, 1.0, 1.0], r"Spline: radii must be .* increasing, got \(1.0, 2.0, 2.0\)"),
         ([0.0, 1.0, 2.0], [1.0, 1.0, 1.0], r"Spline: radii must be 3 or more, positive"),
         ([1.0, 2.0], [1.0, 1.0], r"Spline: radii must be 3 or more"),
-        ([1.0, 2.0, 3.0], [1.0, 0.0, 1.0], r"Spline: intensity must lie in \(0, inf\], got \[1. 0. 1.\]"),
+        ([1.0, 2.0, 3.0], [1.0, 0.0, 1.0], r"Spline: intensity must lie in \(0, inf\), got \[1. 0. 1.\]"),
         (
             [1.0, 2.0, 3.0],
             [1.0, 1.0],

@@ -151,5 +151,5 @@ def test_what_is_wrong_is_told():
         patch_of(scale=0.0)
     with pytest.raises(TypeError, match="Patch: values must be a number"):
         patch_of(values=[["1", 2.0]])
-    with pytest.raises(ValueError, match=r"values has shape \(7,\); wanted 2 axes of its own"):
+    with pytest.raises(ValueError, match=r"Patch: values must be an array of 2 axes, got shape \(7,\)"):
         rendered(make_image(), patch_of(values=np.zeros(7)))
