@@ -66,6 +66,11 @@ class EdgeOnDisc(Profile):
     amplitude: ClassVar[str] = "I0"
     radius: ClassVar[str] = "rs"
     positive: ClassVar[tuple[str, ...]] = ("hs",)
+    # what a modifier must know of a form that is not radial
+    fold: ClassVar[int] = 2
+    is_mirrored: ClassVar[bool] = True
+    angles: ClassVar[int] = 128
+    sampled_angles: ClassVar[int] = 512
 
     @property
     def axes(self) -> jax.Array:

@@ -18,6 +18,8 @@ from bayesjoint.light.pytree import parameters_are
 class _Kind(ModifiedKind):
     modes: tuple[int, ...]
 
+    along_rays = True
+
     @property
     def own_count(self) -> int:  # type: ignore[override]
         return 2 * len(self.modes)

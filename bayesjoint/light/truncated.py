@@ -73,6 +73,13 @@ class Truncated(Modifier):
             check_range("Truncated", "softness / end", sharpness, SHARPEST, np.inf)
 
     @property
+    def in_range(self) -> jax.Array:
+        """Whether its own parameters, their ratio, and those of the profile within lie in their ranges."""
+        end, softness = (jnp.asarray(value) for value in (self.end, self.softness))
+        sound = jnp.all((end > 0) & (end < jnp.inf)) & jnp.all((softness > 0) & (softness < jnp.inf))
+        return sound & jnp.all(softness >= SHARPEST * end) & self.profile.in_range
+
+    @property
     def shape_parts(self) -> tuple:
         """The parameters on which the form depends: those of its unit of radius too."""
         return super().shape_parts + self.axis_parts
