@@ -117,14 +117,15 @@ class ModifiedKind(PolarKind):
         """Integral of the form over the plane, over 2 pi."""
         return jnp.mean(rays.light_on(*self.rays(shape))) if self.has_end else super().light(shape)
 
-    def harmonics(self, shape) -> tuple[jax.Array, jax.Array, Any, Grid]:
+    def harmonics(self, shape) -> tuple[jax.Array, jax.Array, jax.Array, Grid]:
         """Of all orders, in ln r, with light and what is left at the centre, and their grid."""
         if not self.has_end:
             return super().harmonics(shape)
         panels, values, ends = self.rays(shape)
         waves = rays.waves_on(values[:1] if self.same_on_rays else values, ends)
         series = jax.lax.complex(self.series(waves.real), self.series(waves.imag))
-        return series, jnp.mean(rays.light_on(panels, values, ends)), 0.0, rays.GRID
+        light, centre = jnp.mean(rays.light_on(panels, values, ends)), rays.light_at_centre(values, ends)
+        return series, light, centre, rays.GRID
 
     def growth(self, shape) -> tuple[Callable, Callable, jax.Array]:
         """Functions of a radius: the light within, over 2 pi, and the mean brightness there; and all the light."""

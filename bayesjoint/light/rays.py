@@ -17,7 +17,8 @@ from scipy import special
 from bayesjoint.light.log_hankel import Grid
 from bayesjoint.light.panels import Panels, fraction_within, nodes
 
-GRID = Grid(-16, 8, 2048)  # for forms that end at 1: finer than for others, and over fewer octaves
+GRID = Grid(-24, 12, 4096)  # for forms that end at 1: finer than for others, and over fewer octaves
+_CENTRE = -20  # octave inside which light is put on the centre
 _CROWDED = 16  # panels below 1, each half as wide as the one before
 _FINE = 3  # panels an octave where the light may end softly
 _ORDER = 12
@@ -28,7 +29,7 @@ _BISECTIONS = 45
 @cache
 def ending() -> Panels:
     """Panels for forms that end at 1."""
-    inner, fine = 2.0 ** np.arange(-24, -6, 2), 2.0 ** (np.arange(-6 * _FINE, -_FINE) / _FINE)
+    inner, fine = 2.0 ** np.arange(-26, -6, 2), 2.0 ** (np.arange(-6 * _FINE, -_FINE) / _FINE)
     return Panels((*inner, *fine, *(1 - 2.0 ** -np.arange(1, _CROWDED + 1)), 1.0), len(inner))
 
 
@@ -56,13 +57,14 @@ def to_waves() -> np.ndarray:
         else:
             x, speed = first + (t + 1) * (last - first) / 2, np.full(len(t), (last - first) / 2)
         wave = np.exp(-1j * omega[:, None] * (np.log(x) - start))
-        columns.append((wave * (w * speed * _taper(np.log2(x), GRID.lowest + 3))) @ _basis(t))
+        columns.append((wave * (w * speed * _kept(x))) @ _basis(t))
     highest = 0.5 * special.erfc((omega / omega[-1] - 0.8) / 0.06)
     return highest[:, None] * np.concatenate(columns, axis=1) / (GRID.count * GRID.step)
 
 
-def _taper(octave: np.ndarray, middle: float) -> np.ndarray:
-    return 0.5 * (1 + special.erf(octave - middle))
+def _kept(x: np.ndarray) -> np.ndarray:
+    """How much of the light at radius x is not put on the centre."""
+    return 0.5 * (1 + special.erf(np.log2(x) - _CENTRE))
 
 
 def _basis(t: np.ndarray) -> np.ndarray:
@@ -101,6 +103,13 @@ def waves_on(values, ends) -> jax.Array:
 def light_on(panels: Panels, values, ends) -> jax.Array:
     """Integral of r I(r) dr along each ray, from values (rays, nodes) and the unit of radius there (rays,)."""
     return ends**2 * jnp.matmul(values, jnp.asarray(nodes(panels).weights), precision="highest")
+
+
+def light_at_centre(values, ends) -> jax.Array:
+    """Of forms that end at 1, what `to_waves` tapers off, mean over the rays."""
+    x, weights = nodes(ending())
+    lost = jnp.asarray(weights * (1 - _kept(x)))
+    return jnp.mean(ends**2 * jnp.matmul(values, lost, precision="highest"))
 
 
 def light_within(panels: Panels, values, ends, radius) -> jax.Array:
