@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesjoint.light import rays
+from bayesjoint.light import polar, rays
 from bayesjoint.light.checks import check_plain, check_range
-from bayesjoint.light.log_hankel import Grid
+from bayesjoint.light.log_hankel import Grid, radii_of, waves_of
 from bayesjoint.light.panels import Panels, nodes
 from bayesjoint.light.polar import PolarKind
 from bayesjoint.light.profile import Profile, ravelled
@@ -115,17 +115,38 @@ class ModifiedKind(PolarKind):
 
     def light(self, shape) -> jax.Array:
         """Integral of the form over the plane, over 2 pi."""
-        return jnp.mean(rays.light_on(*self.rays(shape))) if self.has_end else super().light(shape)
+        if self.has_end:
+            return jnp.mean(rays.light_on(*self.rays(shape)))
+        if self.same_on_rays:
+            one, ends = self.one_ray(shape)
+            return jnp.mean(ends**2) * polar.light_of(one)[0]
+        return super().light(shape)
 
     def harmonics(self, shape) -> tuple[jax.Array, jax.Array, jax.Array, Grid]:
         """Of all orders, in ln r, with light and what is left at the centre, and their grid."""
         if not self.has_end:
-            return super().harmonics(shape)
+            return self.turned_harmonics(shape) if self.same_on_rays else super().harmonics(shape)
         panels, values, ends = self.rays(shape)
         waves = rays.waves_on(values[:1] if self.same_on_rays else values, ends)
         series = jax.lax.complex(self.series(waves.real), self.series(waves.imag))
         light, centre = jnp.mean(rays.light_on(panels, values, ends)), rays.light_at_centre(values, ends)
         return series, light, centre, rays.GRID
+
+    def turned_harmonics(self, shape) -> tuple[jax.Array, jax.Array, jax.Array, Grid]:
+        """The same from one ray: on all others the form is that, at other radii."""
+        one, ends = self.one_ray(shape)
+        waves = rays.shifted(waves_of(one[None, None], polar.GRID)[0], polar.GRID.omega, ends)
+        series = jax.lax.complex(self.series(waves.real), self.series(waves.imag))
+        light, centre = polar.light_of(one)
+        area = jnp.mean(ends**2)
+        return series, area * light, area * centre, polar.GRID
+
+    def one_ray(self, shape) -> tuple[jax.Array, jax.Array]:
+        """The form on the first ray, tapered, and the unit of radius on all."""
+        along = self.directions
+        ends = jnp.exp(rays.log_ends(lambda x: self.place(x, shape), jnp.asarray(along), 1))
+        circles = jnp.asarray(along[:, :1] * radii_of(polar.GRID)[None])
+        return self.plane_form(circles * ends[0], shape) * polar.taper(), ends
 
     def growth(self, shape) -> tuple[Callable, Callable, jax.Array]:
         """Functions of a radius: the light within, over 2 pi, and the mean brightness there; and all the light."""

@@ -91,12 +91,11 @@ class PolarKind:
 
     def circles(self, shape) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Series of the form on circles (orders, parts, radii), tapered towards the centre; its light, and that left there."""
-        form = self.plane_form(jnp.asarray(self.directions[:, :, None] * radii_of(GRID)), shape) * _taper()[None]
+        form = (
+            self.plane_form(jnp.asarray(self.directions[:, :, None] * radii_of(GRID)), shape) * taper()[None]
+        )
         series = self.series(form)
-        first, second = jnp.mean(form[:, _RINGS], axis=0) / _taper()[_RINGS]
-        centre, power = light_of_power(first, second, 2.0**_CENTRE)
-        centre = centre * jnp.exp((power * np.log(2) / 2) ** 2)
-        return series, GRID.step * jnp.dot(series[0, 0], _weights(), precision="highest") + centre, centre
+        return series, *light_of(series[0, 0])
 
     def light(self, shape) -> jax.Array:
         """Integral of the form over the plane, over 2 pi."""
@@ -189,12 +188,20 @@ def _signs(orders: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _taper() -> np.ndarray:
+def taper() -> np.ndarray:
     """Towards the smallest radii, lest the ends of the period differ."""
     return 0.5 * (1 + special.erf(np.log2(radii_of(GRID)) - _CENTRE))
 
 
 _RINGS = (_CENTRE - GRID.lowest + np.array([0, 2])) * GRID.count // (GRID.highest - GRID.lowest)
+
+
+def light_of(mean) -> tuple[jax.Array, jax.Array]:
+    """Integral of r I(r) dr of a form on all radii, tapered; and what of it the taper takes away, as a power of r."""
+    first, second = mean[_RINGS] / taper()[_RINGS]
+    centre, power = light_of_power(first, second, 2.0**_CENTRE)
+    centre = centre * jnp.exp((power * np.log(2) / 2) ** 2)
+    return GRID.step * jnp.dot(mean, _weights(), precision="highest") + centre, centre
 
 
 @cache

@@ -65,4 +65,6 @@ def for_each(function: Callable[..., jax.Array], component: Any, *along: jax.Arr
     def one(leaves, along):
         return function(jax.tree.unflatten(treedef, leaves), *along)
 
-    return jax.vmap(one, in_axes=(axes, 0))(leaves, along) if any(a == 0 for a in axes) else one(leaves, along)
+    return (
+        jax.vmap(one, in_axes=(axes, 0))(leaves, along) if any(a == 0 for a in axes) else one(leaves, along)
+    )

@@ -94,10 +94,17 @@ def log_ends(place, along, steps: int = _STEPS) -> jax.Array:
 
 def waves_on(values, ends) -> jax.Array:
     """Harmonics in ln r on each ray (rays, harmonics) of r times a form that ends at 1, from values at the nodes."""
-    matrix, omega = to_waves(), GRID.omega
-    own = jax.lax.complex(*(jnp.matmul(values, part.T, precision="highest") for part in (matrix.real, matrix.imag)))
+    matrix = to_waves()
+    own = jax.lax.complex(
+        *(jnp.matmul(values, part.T, precision="highest") for part in (matrix.real, matrix.imag))
+    )
+    return shifted(own, GRID.omega, ends)
+
+
+def shifted(waves, omega: np.ndarray, ends) -> jax.Array:
+    """Harmonics (rays or 1, harmonics) where the unit of radius is another on each ray (rays,)."""
     angle = jnp.log(ends)[:, None] * omega[None]
-    return own * jax.lax.complex(ends[:, None] * jnp.cos(angle), -ends[:, None] * jnp.sin(angle))
+    return waves * jax.lax.complex(ends[:, None] * jnp.cos(angle), -ends[:, None] * jnp.sin(angle))
 
 
 def light_on(panels: Panels, values, ends) -> jax.Array:
