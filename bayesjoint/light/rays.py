@@ -8,6 +8,7 @@ growth is that of the rays, one by one, too.
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +50,7 @@ def to_waves() -> np.ndarray:
     omega, edges = GRID.omega, np.array(ending().edges)
     start = GRID.lowest * np.log(2)
     columns = []
-    for i, (first, last) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for i, (first, last) in enumerate(pairwise(edges)):
         t, w = np.polynomial.legendre.leggauss(16 + int(0.6 * omega[-1] * np.log(last / first)))
         if i < ending().inner:
             x = first * (last / first) ** ((t + 1) / 2)

@@ -109,7 +109,8 @@ class Warp(Modifier):
         radii = tuple(float(radius) for radius in self.radii) if np.ndim(self.radii) == 1 else ()
         if len(radii) < 2 or not (np.all(np.isfinite(radii)) and radii[0] > 0 and np.all(np.diff(radii) > 0)):
             raise ValueError(
-                f"Warp: radii must be two or more positive, increasing numbers, in a tuple such as (0.5, 2.0), got {self.radii}"
+                f"Warp: radii must be two or more positive, increasing numbers, in a tuple such as (0.5, 2.0), "
+                f"got {self.radii}"
             )
         for name in self.shape:
             if (shape := getattr(self, name).shape)[-1:] != (len(radii),):
