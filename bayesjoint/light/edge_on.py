@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from bayesjoint.light import panels
 from bayesjoint.light.bessel import scaled_bessel, scaled_bessels
 from bayesjoint.light.geometry import semi_axes
 from bayesjoint.light.profile import Profile
@@ -22,8 +24,8 @@ _SERIES = (1.0, -1 / 6, 7 / 360, -31 / 15120, 127 / 604800, -73 / 3421440)  # of
 class EdgeOnDisc(Profile):
     """Edge-on disc: I(r, h) = I0 (r/rs) K1(r/rs) sech^2(h/hs), r along the major axis and h across.
 
-    It is the projection of the luminosity density L0 exp(-R/rs) sech^2(z/hs), with I0 = 2 rs L0. It has no half-light
-    ellipse; its transform is closed.
+    It is the projection of the luminosity density L0 exp(-R/rs) sech^2(z/hs), with I0 = 2 rs L0. Its ellipses,
+    of half-light radius and curve of growth, have the axes' ratio hs / rs; its transform is closed.
 
     Any parameter may carry a leading axis over the bands, or over the images, of the set it is rendered on.
 
@@ -66,6 +68,11 @@ class EdgeOnDisc(Profile):
     amplitude: ClassVar[str] = "I0"
     radius: ClassVar[str] = "rs"
     positive: ClassVar[tuple[str, ...]] = ("hs",)
+    # what a modifier must know of a form that is not radial
+    fold: ClassVar[int] = 2
+    is_mirrored: ClassVar[bool] = True
+    angles: ClassVar[int] = 128
+    sampled_angles: ClassVar[int] = 512
 
     @property
     def axes(self) -> jax.Array:
@@ -76,6 +83,24 @@ class EdgeOnDisc(Profile):
     def flux(self) -> Any:
         """Total flux, nJy: 2 pi rs hs I0."""
         return 2 * jnp.pi * self.rs * self.hs * self.I0
+
+    @property
+    def half_light_radius(self) -> Any:
+        """Semi-major axis, along the disc, of the ellipse of axis ratio hs / rs that holds half the light, arcsec."""
+        return self.rs * panels.half_light(panels.standard(), _rings())
+
+    def flux_within(self, radius) -> jax.Array:
+        """Curve of growth: flux inside the ellipse of axis ratio hs / rs and semi-major axis `radius`, nJy.
+
+        Parameters
+        ----------
+        radius : array
+            Arcsec; broadcast against parameters that have a leading axis.
+        """
+        x = jnp.asarray(radius / self.rs, jnp.result_type(float))
+        values = _rings()
+        within = jax.vmap(lambda x: panels.fraction_within(panels.standard(), values, x))(jnp.ravel(x))
+        return self.flux * within.reshape(x.shape)
 
     @classmethod
     def plane_form(cls, x, shape) -> jax.Array:
@@ -100,6 +125,16 @@ class EdgeOnDisc(Profile):
         """(1 + k1^2)^(-3/2) z / sinh(z) with z = pi k2 / 2; real."""
         root = jax.lax.rsqrt(1 + k1**2)
         return root * root * root * _over_sinh(0.5 * jnp.pi * k2), None
+
+
+def _rings() -> jax.Array:
+    """Mean of the form on the ellipses of the nodes of panels, by Gauss-Legendre crowded towards the cusp across."""
+    t, w = np.polynomial.legendre.leggauss(96)
+    s = (t + 1) / 2
+    angle = 0.5 * np.pi * (1 - s**2)
+    x = np.stack([np.cos(angle), np.sin(angle)])[:, :, None] * panels.nodes(panels.standard()).x
+    form = EdgeOnDisc.plane_form(jnp.asarray(x), jnp.zeros(0))
+    return jnp.matmul(jnp.asarray(w * s), form, precision="highest")
 
 
 def _across(h) -> jax.Array:

@@ -52,6 +52,7 @@ class Ferrer(NumericalProfile):
 
     amplitude: ClassVar[str] = "I0"
     radius: ClassVar[str] = "rout"
+    has_end: ClassVar[bool] = True
     shape: ClassVar[tuple[str, ...]] = ("alpha", "beta")
     limits: ClassVar[dict[str, tuple[float, float]]] = {"alpha": (0.5, 10.0), "beta": (0.0, 1.9)}
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from bayesjoint.light.checks import check_range
 from bayesjoint.light.modifiers import ModifiedKind, Modifier
 from bayesjoint.light.pytree import parameters_are
 
@@ -17,6 +19,8 @@ from bayesjoint.light.pytree import parameters_are
 @dataclass(frozen=True)
 class _Kind(ModifiedKind):
     modes: tuple[int, ...]
+
+    along_rays = True
 
     @property
     def own_count(self) -> int:  # type: ignore[override]
@@ -78,19 +82,38 @@ class FourierModes(Modifier):
 
     def __post_init__(self):
         super().__post_init__()
-        modes = tuple(self.modes)
-        if not modes or any(not isinstance(m, int) or not 1 <= m <= 12 for m in modes):
-            raise ValueError(f"FourierModes: modes must be whole numbers from 1 to 12, got {self.modes}")
+        modes = _as_modes(self.modes)
         for name in self.shape:
             value = jnp.asarray(getattr(self, name))
             if value.shape[-1:] != (len(modes),):
                 raise ValueError(
                     f"FourierModes: {name} must have one value for each of the {len(modes)} modes, got shape {value.shape}"
                 )
+            check_range("FourierModes", name, value, -np.inf, np.inf)
             object.__setattr__(self, name, value)
         object.__setattr__(self, "modes", modes)
+
+    @property
+    def in_range(self) -> jax.Array:
+        """Whether its own parameters are numbers, and those of the profile within lie in their ranges."""
+        return jnp.all(jnp.isfinite(self.own_values)) & self.profile.in_range
 
     @property
     def kind(self) -> ModifiedKind:
         """The form of the profile within, and how it is bent."""
         return _Kind(self.profile.kind, self.modes)
+
+
+def _as_modes(given: Any) -> tuple[int, ...]:
+    """Modes as a tuple of plain integers; raises ValueError for what is none."""
+    modes = tuple(given) if isinstance(given, Iterable) else (given,)
+    whole = all(isinstance(m, int | np.integer) and not isinstance(m, bool) and 1 <= m <= 12 for m in modes)
+    if not isinstance(given, Iterable) or not modes or not whole:
+        raise ValueError(
+            f"FourierModes: modes must be whole numbers from 1 to 12, in a tuple such as (1, 3), got {given!r}"
+        )
+    if len(set(modes)) < len(modes):
+        raise ValueError(
+            f"FourierModes: modes must differ from one another, got {given!r}: give each one once"
+        )
+    return tuple(int(m) for m in modes)

@@ -54,6 +54,7 @@ class King(NumericalProfile):
 
     amplitude: ClassVar[str] = "I0"
     radius: ClassVar[str] = "rt"
+    has_end: ClassVar[bool] = True
     shape: ClassVar[tuple[str, ...]] = ("concentration", "alpha")
     limits: ClassVar[dict[str, tuple[float, float]]] = {"concentration": (1.0, 300.0), "alpha": (0.5, 10.0)}
 

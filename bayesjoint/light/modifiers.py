@@ -7,6 +7,7 @@ A modified form is the old form at other places, or times a factor. Its transfor
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,8 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.light import polar, rays
 from bayesjoint.light.checks import check_plain, check_range
-from bayesjoint.light.panels import half_light, nodes, standard
+from bayesjoint.light.log_hankel import Grid, radii_of, waves_of
+from bayesjoint.light.panels import Panels, nodes
 from bayesjoint.light.polar import PolarKind
 from bayesjoint.light.profile import Profile, ravelled
 from bayesjoint.light.pytree import for_each
@@ -31,6 +34,8 @@ class ModifiedKind(PolarKind):
         How many shape parameters the modifier has: they come first, then those of the profile within.
     own_fold, own_mirrored : int, bool
         `fold` and `is_mirrored` of what is done to a radial form.
+    along_rays : bool
+        Whether places move along their rays alone, at all radii by the same factor.
     """
 
     inner: Any
@@ -38,22 +43,47 @@ class ModifiedKind(PolarKind):
     own_count: ClassVar[int]
     own_fold: ClassVar[int]
     own_mirrored: ClassVar[bool] = False
+    along_rays: ClassVar[bool] = False
 
     @property
     def fold(self) -> int:  # type: ignore[override]
         """How often the form repeats in a turn; 0 where it is the same at all angles."""
-        within = 0 if self.inner.is_radial else getattr(self.inner, "fold", 2)
-        return math.gcd(within, self.own_fold)
+        return math.gcd(0 if self.inner.is_radial else self.inner.fold, self.own_fold)
 
     @property
     def is_mirrored(self) -> bool:  # type: ignore[override]
         """Whether the form is the same on both sides of the first axis."""
-        return self.own_mirrored and getattr(self.inner, "is_mirrored", True)
+        return self.own_mirrored and (self.inner.is_radial or self.inner.is_mirrored)
 
     @property
     def is_radial(self) -> bool:  # type: ignore[override]
         """Whether the form is the same at all angles."""
         return self.fold == 0
+
+    @property
+    def angles(self) -> int:
+        """Angles within one part of a turn: its own, or as many in a turn as the form within asks for."""
+        return max(super().angles, self._angles_within("angles"))
+
+    @property
+    def sampled_angles(self) -> int:
+        """The same of those that are sampled."""
+        return max(super().sampled_angles, self._angles_within("sampled_angles"))
+
+    def _angles_within(self, name: str) -> int:
+        if self.inner.is_radial:
+            return 1
+        return math.ceil(getattr(self.inner, name, 1) * self.inner.fold / self.fold)
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the innermost form ends at its own radius 1."""
+        return getattr(self.inner, "has_end", False)
+
+    @property
+    def same_on_rays(self) -> bool:
+        """Whether the form is the same on all rays, but for the unit of radius."""
+        return self.along_rays and (self.inner.is_radial or getattr(self.inner, "same_on_rays", False))
 
     def modify(self, x, own) -> tuple[jax.Array, Any]:
         """Where the form within is taken, (2, ...), and the factor that it gets."""
@@ -61,8 +91,77 @@ class ModifiedKind(PolarKind):
 
     def plane_form(self, x, shape) -> jax.Array:
         """Brightness at x (2, ...), in units of the semi-axes, for unit `brightness_scale`."""
-        place, factor = self.modify(x, shape[: self.own_count])
-        return factor * self.inner.plane_form(place, shape[self.own_count :])
+        own = shape[: self.own_count]
+        place, factor = self.modify(x, own)
+        # forms that hold their centre know no NaN in a radius: with one in the shape there is no brightness
+        return (factor + 0.0 * jnp.sum(own)) * self.inner.plane_form(place, shape[self.own_count :])
+
+    def place(self, x, shape) -> jax.Array:
+        """Where the innermost form is taken."""
+        place, _ = self.modify(x, shape[: self.own_count])
+        within = getattr(self.inner, "place", None)
+        return place if within is None else within(place, shape[self.own_count :])
+
+    def rays(self, shape) -> tuple[Panels, jax.Array, jax.Array]:
+        """Panels, values of the form at their nodes on each ray (rays, nodes), and the unit of radius there (rays,)."""
+        along = jnp.asarray(self.directions)
+        steps = (1,) if self.same_on_rays else ()
+        ends = jnp.exp(rays.log_ends(lambda x: self.place(x, shape), along, *steps))
+        panels = rays.ending() if self.has_end else rays.endless()
+        first = 1 if self.same_on_rays else self.sampled_angles
+        radii = ends[:first, None] * jnp.asarray(nodes(panels).x)[None]
+        values = self.plane_form(along[:, :first, None] * radii[None], shape)
+        return panels, jnp.broadcast_to(values, (self.sampled_angles, values.shape[1])), ends
+
+    def light(self, shape) -> jax.Array:
+        """Integral of the form over the plane, over 2 pi."""
+        if self.has_end:
+            return jnp.mean(rays.light_on(*self.rays(shape)))
+        if self.same_on_rays:
+            one, ends = self.one_ray(shape)
+            return jnp.mean(ends**2) * polar.light_of(one)[0]
+        return super().light(shape)
+
+    def harmonics(self, shape) -> tuple[jax.Array, jax.Array, jax.Array, Grid]:
+        """Of all orders, in ln r, with light and what is left at the centre, and their grid."""
+        if not self.has_end:
+            return self.turned_harmonics(shape) if self.same_on_rays else super().harmonics(shape)
+        panels, values, ends = self.rays(shape)
+        waves = rays.waves_on(values[:1] if self.same_on_rays else values, ends)
+        series = jax.lax.complex(self.series(waves.real), self.series(waves.imag))
+        light, centre = jnp.mean(rays.light_on(panels, values, ends)), rays.light_at_centre(values, ends)
+        return series, light, centre, rays.GRID
+
+    def turned_harmonics(self, shape) -> tuple[jax.Array, jax.Array, jax.Array, Grid]:
+        """The same from one ray: on all others the form is that, at other radii."""
+        one, ends = self.one_ray(shape)
+        waves = rays.shifted(waves_of(one[None, None], polar.GRID)[0], polar.GRID.omega, ends)
+        series = jax.lax.complex(self.series(waves.real), self.series(waves.imag))
+        light, centre = polar.light_of(one)
+        area = jnp.mean(ends**2)
+        return series, area * light, area * centre, polar.GRID
+
+    def one_ray(self, shape) -> tuple[jax.Array, jax.Array]:
+        """The form on the first ray, tapered, and the unit of radius on all."""
+        along = self.directions
+        ends = jnp.exp(rays.log_ends(lambda x: self.place(x, shape), jnp.asarray(along), 1))
+        circles = jnp.asarray(along[:, :1] * radii_of(polar.GRID)[None])
+        return self.plane_form(circles * ends[0], shape) * polar.taper(), ends
+
+    def growth(self, shape) -> tuple[Callable, Callable, jax.Array]:
+        """Functions of a radius: the light within, over 2 pi, and the mean brightness there; and all the light."""
+        panels, values, ends = self.rays(shape)
+        along, first = jnp.asarray(self.directions), panels.edges[0]
+        inner = [self.plane_form(along * (r * ends)[None], shape) for r in (first, 4 * first)]
+        centre = jnp.mean(ends**2 * rays.light_of_power(*inner, first)[0])
+
+        def light(radius):
+            return centre + rays.light_within(panels, values, ends, radius)
+
+        def density(radius):
+            return jnp.mean(self.plane_form(along * radius, shape))
+
+        return light, density, centre + jnp.mean(rays.light_on(panels, values, ends))
 
 
 class Modifier(Profile):
@@ -78,6 +177,7 @@ class Modifier(Profile):
             raise TypeError(
                 f"{owner} wants a profile such as Sersic to modify, got {type(self.profile).__name__}"
             )
+        _check_form(owner, self.profile)
         for name in self.shape:
             check_plain(owner, name, getattr(self, name), "")
         for name, (low, high) in self.limits.items():
@@ -146,8 +246,44 @@ class Modifier(Profile):
 
     @property
     def half_light_radius(self) -> jax.Array:
-        """Semi-major axis of the ellipse, of the profile within, that holds half the light; on one image, arcsec."""
-        angle = np.pi * (np.arange(128) + 0.5) / 64
-        circles = np.stack([np.cos(angle), np.sin(angle)])[:, :, None] * nodes(standard()).x
-        form = self.kind.plane_form(jnp.asarray(circles), self.shape_values)
-        return jnp.linalg.norm(self.axes[0]) * half_light(standard(), jnp.mean(form, axis=0))
+        """Semi-major axis of the ellipse, of the profile within, that holds half the light, arcsec."""
+
+        def one(profile):
+            light, density, whole = profile.kind.growth(profile.shape_values)
+            return jnp.linalg.norm(profile.axes[0]) * rays.half_light(light, density, whole)
+
+        return for_each(one, self)
+
+    def flux_within(self, radius) -> jax.Array:
+        """Curve of growth: flux inside the ellipse, of the profile within, of semi-major axis `radius`, nJy.
+
+        Parameters
+        ----------
+        radius : array
+            Arcsec; broadcast against parameters that have a leading axis.
+        """
+        radius = jnp.asarray(radius, jnp.result_type(float))
+        leading = for_each(lambda profile: jnp.zeros(()), self).shape
+        radius = jnp.broadcast_to(radius, np.broadcast_shapes(radius.shape, leading))
+
+        def one(profile, radius):
+            (a, b), (c, d) = profile.axes
+            light, _, _ = profile.kind.growth(profile.shape_values)
+            scale = 2 * np.pi * profile.brightness_scale * jnp.abs(a * d - b * c)
+            within = jax.vmap(light)(jnp.ravel(radius) / jnp.linalg.norm(profile.axes[0]))
+            return scale * within.reshape(radius.shape)
+
+        if not leading:
+            return one(self, radius)
+        return jnp.moveaxis(for_each(one, self, jnp.moveaxis(radius, -1, 0)), 0, -1)
+
+
+def _check_form(owner: str, profile: Profile) -> None:
+    """Raise TypeError for a profile whose form is not radial and does not tell its symmetry."""
+    kind = profile.kind
+    if kind.is_radial or (hasattr(kind, "fold") and hasattr(kind, "is_mirrored")):
+        return
+    raise TypeError(
+        f"{owner} cannot modify {type(profile).__name__}: its form is not the same at all angles, and it does not say how "
+        "often it repeats in a turn. Modify a profile such as Sersic, or give the form's kind `fold` and `is_mirrored`"
+    )

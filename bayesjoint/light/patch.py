@@ -95,6 +95,8 @@ class Patch(Profile):
     A node is drawn where it lies within half of an image's padding (8 pixels or more) of it. So spacings should not
     exceed that, in pixels, where a patch hangs over an image's edge.
 
+    It has no half-light radius and no curve of growth: its light may be negative, and has no ellipses. Modifiers refuse it.
+
     Any parameter may carry a leading axis over the bands, or over the images, of the set it is rendered on.
 
     Parameters

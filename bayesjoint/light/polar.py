@@ -1,9 +1,7 @@
 """Transforms of forms that are not radial: a Fourier series in angle, and of each of its orders a Hankel transform.
 
-A form is sampled on circles whose radii are even in the logarithm. There a function that is smooth but for a cusp at the
-centre is smooth throughout, and the Hankel transform of any order is a convolution: two short FFTs with a phase between
-(Talman 1978, J. Comput. Phys. 29, 35; Hamilton 2000, MNRAS 312, 257). For a form whose harmonics in ln r end before
-pi / step = 72 it is exact but for rounding. Each order then is a table of cubics in kappa^2 (``cells.py``).
+A form is sampled on circles whose radii are even in the logarithm (``log_hankel.py``); one that ends sharply, on rays
+(``rays.py``). Each order then is a table of cubics in kappa^2 (``cells.py``).
 """
 
 from __future__ import annotations
@@ -17,12 +15,11 @@ from scipy import special
 
 from bayesjoint.light.blur import plane_derivatives, radial_derivatives
 from bayesjoint.light.cells import Cells, evaluate, hermite_cubics, look_up
+from bayesjoint.light.log_hankel import CELLS, Grid, hankel, radii_of, waves_of, with_zero
+from bayesjoint.light.rays import light_of_power
 
-CELLS = Cells(first_octave=-16, last_octave=26, bits=4)
-_LOWEST, _HIGHEST, _RADII = -40, 24, 1024  # octaves of the radius, and how many radii
-_STEP = (_HIGHEST - _LOWEST) * np.log(2) / _RADII
-_FINER = 2  # of the grid in ln kappa over that in ln r
-_STENCIL = 10
+GRID = Grid(-40, 24, 1024)
+_CENTRE = -28  # octave inside which the light, a power of the radius there, is put on the centre
 
 
 class PolarKind:
@@ -68,36 +65,59 @@ class PolarKind:
     @property
     def orders(self) -> tuple[int, ...]:
         """The orders of the Fourier series in angle."""
-        return tuple(self.fold * i for i in range(self._angles // 2)) if self.fold else (0,)
+        return tuple(self.fold * i for i in range(self.angles // 2)) if self.fold else (0,)
 
     @property
-    def _angles(self) -> int:
-        """Angles within one of the `fold` parts of a turn."""
+    def angles(self) -> int:
+        """Angles within one of the `fold` parts of a turn that the orders ask for."""
         return {0: 1, 1: 64, 2: 48}.get(self.fold, 32) * (self.detail if self.fold else 1)
 
-    def series(self, shape) -> jax.Array:
-        """The form's Fourier coefficients (orders, parts, radii): cosines, and sines where it is not mirrored."""
-        count = self._angles * (self.sampling if self.fold else 1)
-        angle = 2 * np.pi * np.arange(count) / count / max(self.fold, 1)
-        circles = np.stack([np.cos(angle), np.sin(angle)])[:, :, None] * _radii()
-        # a taper at the smallest radii, where there is no light, lest the ends of the period differ
-        form = self.plane_form(jnp.asarray(circles), shape) * _taper()[None]
-        waves = jnp.fft.rfft(form, axis=0)[: len(self.orders)] / count
+    @property
+    def sampled_angles(self) -> int:
+        """Angles there that are sampled."""
+        return self.angles * (self.sampling if self.fold else 1)
+
+    @property
+    def directions(self) -> np.ndarray:
+        """Unit vectors (2, angles) towards the angles that are sampled."""
+        angle = 2 * np.pi * np.arange(self.sampled_angles) / self.sampled_angles / max(self.fold, 1)
+        return np.stack([np.cos(angle), np.sin(angle)])
+
+    def series(self, form) -> jax.Array:
+        """Fourier coefficients (orders, parts, ...) of (angles, ...): cosines, and sines where it is not mirrored."""
+        waves = jnp.fft.rfft(form, axis=0)[: len(self.orders)] / self.sampled_angles
         parts = [waves.real] if self.is_mirrored else [waves.real, -waves.imag]
         return jnp.stack(parts, axis=1) * np.where(np.asarray(self.orders) > 0, 2.0, 1.0)[:, None, None]
 
+    def circles(self, shape) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Series of the form on circles (orders, parts, radii), tapered towards the centre; its light, and that left there."""
+        form = (
+            self.plane_form(jnp.asarray(self.directions[:, :, None] * radii_of(GRID)), shape) * taper()[None]
+        )
+        series = self.series(form)
+        return series, *light_of(series[0, 0])
+
+    def light(self, shape) -> jax.Array:
+        """Integral of the form over the plane, over 2 pi."""
+        return self.circles(shape)[1]
+
     def area(self, shape) -> jax.Array:
         """Integral of the form over the plane."""
-        return 2 * np.pi * _STEP * jnp.dot(self.series(shape)[0, 0], _radii() ** 2, precision="highest")
+        return 2 * np.pi * self.light(shape)
+
+    def harmonics(self, shape) -> tuple[jax.Array, jax.Array, jax.Array, Grid]:
+        """Of all orders, in ln r: (orders, parts, harmonics), with light and centre as of `circles`, and their grid."""
+        series, light, centre = self.circles(shape)
+        return waves_of(series, GRID), light, centre, GRID
 
     def at_cells(self, shape) -> jax.Array:
         """Transform of unit flux at the ends of all cells, then its slopes by kappa^2: (2, orders, parts, cells + 1).
 
         Of odd orders, divided by kappa.
         """
-        series = self.series(shape)
-        flux = _STEP * jnp.dot(series[0, 0], _radii() ** 2, precision="highest")
-        return _hankel(series, self.orders) / flux
+        waves, light, centre, grid = self.harmonics(shape)
+        found = hankel(waves, self.orders, grid).at[0, 0, 0].add(centre)
+        return with_zero(found, light, self.orders) / light
 
     def transform_table(self, shape, dtype) -> jax.Array:
         """Cubics of each order and part, and of their derivatives by the parameters: (orders, parts, 1 + P, cells, 4)."""
@@ -169,72 +189,25 @@ def _signs(orders: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _radii() -> np.ndarray:
-    return np.exp(_LOWEST * np.log(2) + _STEP * np.arange(_RADII))
+def taper() -> np.ndarray:
+    """Towards the smallest radii, lest the ends of the period differ."""
+    return 0.5 * (1 + special.erf(np.log2(radii_of(GRID)) - _CENTRE))
+
+
+_RINGS = (_CENTRE - GRID.lowest + np.array([0, 2])) * GRID.count // (GRID.highest - GRID.lowest)
+
+
+def light_of(mean) -> tuple[jax.Array, jax.Array]:
+    """Integral of r I(r) dr of a form on all radii, tapered; and what of it the taper takes away, as a power of r."""
+    first, second = mean[_RINGS] / taper()[_RINGS]
+    centre, power = light_of_power(first, second, 2.0**_CENTRE)
+    centre = centre * jnp.exp((power * np.log(2) / 2) ** 2)
+    return GRID.step * jnp.dot(mean, _weights(), precision="highest") + centre, centre
 
 
 @cache
-def _taper() -> np.ndarray:
-    return 0.5 * (1 + special.erf(np.log2(_radii()) - _LOWEST - 4))
-
-
-def _hankel(series, orders: tuple[int, ...]) -> jax.Array:
-    """Hankel transforms at the ends of all cells, and their slopes by kappa^2, (2, orders, parts, cells + 1).
-
-    With f x = sum_w c_w x^(iw), the transform times kappa is sum_w c_w (2/kappa)^(iw) Gamma((1+m+iw)/2) / Gamma((1+m-iw)/2).
-    """
-    kappa = np.sqrt(CELLS.nodes()[1:])
-    phase, omega = _phases(orders)
-    waves = jnp.fft.rfft(series * _radii()[None, None], axis=-1) / _RADII * phase[:, None]
-    odd = (np.asarray(orders) % 2)[:, None, None]
-    power = np.where(odd, 2.0, 1.0) + 1j * omega  # the transform of each harmonic falls as kappa^-power
-    both = jnp.conj(jnp.stack([waves, -0.5 * power * waves]))
-    fine = jnp.fft.irfft(both, _FINER * _RADII, axis=-1) * (_FINER * _RADII)
-    index, weights = _stencil()
-    both = (
-        jnp.einsum("...cs,cs->...c", fine[..., index], weights, precision="highest")
-        / kappa ** (1.0 + odd)[None]
-    )
-    value, slope = both[0], both[1] / (kappa**2)[None, None]
-    # at kappa = 0 only the zeroth order has light; there and next to it slopes differ by nothing that could be seen
-    at_zero = value[..., :1] - slope[..., :1] * kappa[0] ** 2
-    at_zero = jnp.where(np.asarray(orders)[:, None, None] % 2 == 1, at_zero, 0.0)
-    flux = _STEP * jnp.dot(series[0, 0], _radii() ** 2, precision="highest")
-    at_zero = at_zero.at[0, 0, 0].set(flux)
-    return jnp.stack(
-        [
-            jnp.concatenate([at_zero, value], axis=-1),
-            jnp.concatenate([slope[..., :1], slope], axis=-1),
-        ]
-    )
-
-
-@cache
-def _phases(orders: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """What each harmonic is turned by, (orders, harmonics), where the grid of ln kappa starts at `_FIRST`; and these."""
-    omega = 2 * np.pi * np.arange(_RADII // 2 + 1) / (_RADII * _STEP)
-    angle = 2 * special.loggamma((np.asarray(orders)[:, None] + 1 + 1j * omega) / 2).imag
-    angle += omega * (np.log(2) - _LOWEST * np.log(2) - _FIRST)
-    phase = np.exp(1j * angle)
-    phase[:, -1] = phase[:, -1].real
-    return phase, omega
-
-
-_FIRST = -12 * np.log(2)  # ln kappa at which the fine grid starts
-
-
-@cache
-def _stencil() -> tuple[np.ndarray, np.ndarray]:
-    """Places on the fine grid in ln kappa and weights of Lagrange's interpolation, (cells, stencil), at the cells' ends."""
-    at = (0.5 * np.log(CELLS.nodes()[1:]) - _FIRST) / (_STEP / _FINER)
-    first = np.floor(at).astype(int) - _STENCIL // 2 + 1
-    nodes = np.arange(_STENCIL)
-    distance = (at - first)[:, None] - nodes
-    weights = np.stack(
-        [
-            np.prod(np.delete(distance, j, axis=1) / (j - np.delete(nodes, j)), axis=1)
-            for j in range(_STENCIL)
-        ],
-        axis=1,
-    )
-    return first[:, None] + nodes, weights
+def _weights() -> np.ndarray:
+    """Of the integral of r I(r) d(ln r): the trapezoid rule, its last value, next after the radii, as a line would go on."""
+    weights = radii_of(GRID) ** 2
+    weights[-2:] *= 0.5, 2.0
+    return weights

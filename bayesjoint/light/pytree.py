@@ -51,8 +51,11 @@ def event_axes(components: Any, path) -> int:
     return plates + getattr(owners[-1], "events", {}).get(path[-1].name, 0)
 
 
-def for_each(function: Callable[[Any], jax.Array], component: Any) -> jax.Array:
-    """A function of a component with parameters of one image, of one whose parameters may have a leading axis."""
+def for_each(function: Callable[..., jax.Array], component: Any, *along: jax.Array) -> jax.Array:
+    """A function of a component with parameters of one image, of one whose parameters may have a leading axis.
+
+    With arrays `along`, whose first axis is that one, also of these.
+    """
     paths, treedef = jax.tree_util.tree_flatten_with_path(component)
     leaves = [jnp.asarray(leaf, jnp.result_type(float)) for _, leaf in paths]
     axes = [
@@ -60,7 +63,9 @@ def for_each(function: Callable[[Any], jax.Array], component: Any) -> jax.Array:
         for (path, _), leaf in zip(paths, leaves, strict=True)
     ]
 
-    def one(*leaves):
-        return function(jax.tree.unflatten(treedef, leaves))
+    def one(leaves, along):
+        return function(jax.tree.unflatten(treedef, leaves), *along)
 
-    return jax.vmap(one, in_axes=tuple(axes))(*leaves) if any(a == 0 for a in axes) else one(*leaves)
+    return (
+        jax.vmap(one, in_axes=(axes, 0))(leaves, along) if any(a == 0 for a in axes) else one(leaves, along)
+    )

@@ -38,10 +38,13 @@ class NumericalKind:
         Brightness at radius x; elementwise in x, differentiable in the shape parameters, hashable.
     panels : Panels
         Between whose edges the form is smooth.
+    has_end : bool
+        Whether it ends at 1.
     """
 
     form: Callable[..., jax.Array]
     panels: Panels
+    has_end: bool = False
 
     is_radial: ClassVar[bool] = True
 
@@ -107,7 +110,14 @@ class NumericalProfile(Elliptical):
     """Base of profiles that give `form`: their brightness at radius x, in units of `radius`, for unit amplitude.
 
     `form(x, *shape)` is elementwise in x and differentiable in the `shape` parameters.
+
+    Attributes
+    ----------
+    has_end : bool
+        Whether it is 0 from x = 1 on: modifiers look closely there.
     """
+
+    has_end: ClassVar[bool] = False
 
     @staticmethod
     def form(x, *shape: Any) -> jax.Array:
@@ -117,7 +127,7 @@ class NumericalProfile(Elliptical):
     @property
     def kind(self) -> NumericalKind:
         """The `Kind` of this profile."""
-        return NumericalKind(self.form, standard())
+        return NumericalKind(self.form, standard(), self.has_end)
 
     @property
     def flux(self) -> jax.Array:

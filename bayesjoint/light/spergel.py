@@ -14,9 +14,8 @@ from bayesjoint.light.bessel import scaled_bessel, scaled_bessels
 from bayesjoint.light.elliptical import HalfLightElliptical
 from bayesjoint.light.pytree import parameters_are
 
-CORE2 = (
-    4.0**-20
-)  # squared radius, in units of Re, inside which the brightness is held: some have no end at the centre
+# squared radii, in units of Re, inside which the brightness is held, for some have no end at the centre; and its slopes
+CORE2, SLOPES_CORE2 = 4.0**-32, 4.0**-20
 # ln c in powers of ln(1 + nu), to 1e-5
 _START = (0.22885787, 0.75394462, -0.116391, 0.04026036, -0.01226053, 0.00324333, -0.00085369, 0.00016558)
 
@@ -27,7 +26,7 @@ class Spergel(HalfLightElliptical):
     """Elliptical Spergel galaxy: I(r) = Ie u^nu K_nu(u) / (c^nu K_nu(c)) with u = c r/Re; its transform is closed.
 
     nu = 0.5 is the exponential disc, nu = -0.6 close to de Vaucouleurs' bulge. For nu <= 0 the brightness diverges at the
-    centre: `brightness` holds it inside 1e-6 Re, pixels have all of it.
+    centre: `brightness` holds it inside 2e-10 Re, pixels have all of it.
 
     Any parameter may carry a leading axis over the bands, or over the images, of the set it is rendered on.
 
@@ -95,8 +94,8 @@ class Spergel(HalfLightElliptical):
         """The form at squared radii and its first two derivatives by them: Bessel functions of one and two orders less."""
         c2 = _constant(shape[0]) ** 2
         norm = scaled_bessel(shape[0], c2)
-        value, less, least = scaled_bessels(shape[0], c2 * jnp.maximum(r2, CORE2), 3)
-        outside = r2 > CORE2
+        value, less, least = scaled_bessels(shape[0], c2 * jnp.maximum(r2, SLOPES_CORE2), 3)
+        outside = r2 > SLOPES_CORE2
         first = jnp.where(outside, -0.5 * c2 / norm * less, 0.0)
         return value / norm, first, jnp.where(outside, 0.25 * c2**2 / norm * least, 0.0)
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from bayesjoint.light.modifiers import ModifiedKind, Modifier
 from bayesjoint.light.pytree import parameters_are
 
-_BLUNT = 1e-6  # keeps the second derivative finite on the axes
+_BLUNT = 1e-6  # keeps the second derivative finite on the axes; of an exponent of 2 nothing of it is left
 
 
 class _Kind(ModifiedKind):
@@ -19,13 +19,14 @@ class _Kind(ModifiedKind):
     own_fold = 4
     sampling = 8
     own_mirrored = True
+    along_rays = True
 
     def modify(self, x, own) -> tuple[jax.Array, float]:
         """Generalised radius on the first axis: one direction is as good as another of a radial form."""
         (exponent,) = own
         square = jnp.maximum(jnp.sum(x**2, axis=0), 1e-60)
         # each axis in units of the radius, so that no power of it over- or underflows
-        u, v = ((part**2 / square + _BLUNT) ** (exponent / 2) for part in x)
+        u, v = (((part**2 / square + _BLUNT) / (1 + 2 * _BLUNT)) ** (exponent / 2) for part in x)
         stretch = jnp.exp(jnp.log(u + v) / exponent)
         return x * stretch[None], 1.0
 

@@ -15,7 +15,7 @@ from bayesjoint.light.geometry import radius_of
 from bayesjoint.light.modifiers import ModifiedKind, Modifier
 from bayesjoint.light.pytree import parameters_are
 
-SHARPEST = 0.1
+_SHARPEST = 0.1 * (1 - 1e-6)  # of the softness over the end; but for rounding
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,14 @@ class Truncated(Modifier):
         check_range("Truncated", "softness", self.softness, 0, np.inf, open_below=True)
         if not any(isinstance(value, Tracer) for value in (self.end, self.softness)):
             sharpness = np.asarray(self.softness) / np.asarray(self.end)
-            check_range("Truncated", "softness / end", sharpness, SHARPEST, np.inf)
+            check_range("Truncated", "softness / end", sharpness, _SHARPEST, np.inf)
+
+    @property
+    def in_range(self) -> jax.Array:
+        """Whether its own parameters, their ratio, and those of the profile within lie in their ranges."""
+        end, softness = (jnp.asarray(value) for value in (self.end, self.softness))
+        sound = jnp.all((end > 0) & (end < jnp.inf)) & jnp.all((softness > 0) & (softness < jnp.inf))
+        return sound & jnp.all(softness >= _SHARPEST * end) & self.profile.in_range
 
     @property
     def shape_parts(self) -> tuple:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.light.checks import check_range
 from bayesjoint.light.modifiers import ModifiedKind, Modifier
 from bayesjoint.light.pytree import parameters_are
 
@@ -104,10 +105,12 @@ class Warp(Modifier):
         for name in self.shape:
             object.__setattr__(self, name, jnp.asarray(getattr(self, name)))
         super().__post_init__()
-        radii = tuple(float(radius) for radius in self.radii)
-        if len(radii) < 2 or radii[0] <= 0 or np.any(np.diff(radii) <= 0):
+        check_range("Warp", "twist", self.twist, -np.inf, np.inf)
+        radii = tuple(float(radius) for radius in self.radii) if np.ndim(self.radii) == 1 else ()
+        if len(radii) < 2 or not (np.all(np.isfinite(radii)) and radii[0] > 0 and np.all(np.diff(radii) > 0)):
             raise ValueError(
-                f"Warp: radii must be two or more positive, increasing numbers, got {self.radii}"
+                f"Warp: radii must be two or more positive, increasing numbers, in a tuple such as (0.5, 2.0), "
+                f"got {self.radii}"
             )
         for name in self.shape:
             if (shape := getattr(self, name).shape)[-1:] != (len(radii),):
@@ -115,6 +118,11 @@ class Warp(Modifier):
                     f"Warp: {name} must have one value for each of the {len(radii)} radii, got shape {shape}"
                 )
         object.__setattr__(self, "radii", radii)
+
+    @property
+    def in_range(self) -> jax.Array:
+        """Whether its own parameters are numbers in their ranges, and those of the profile within in theirs."""
+        return jnp.all(jnp.isfinite(self.twist)) & super().in_range
 
     @property
     def shape_parts(self) -> tuple:

@@ -113,6 +113,78 @@ def test_finite_slopes_at_edges():
             assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(slope))
 
 
+SHAPE = {"centre": (0.1, -0.05), "q": 0.6, "pa": 35.0}
+WITHIN = {
+    "sersic": bj.Sersic(**SHAPE, n=8.0, Re=2.0, Ie=3.0),
+    "ferrer": bj.Ferrer(**SHAPE, rout=3.0, alpha=0.5, beta=0.0, I0=1.0),
+    "king": bj.King(**SHAPE, rt=3.0, concentration=10.0, alpha=0.5, I0=1.0),
+    "spergel": bj.Spergel(**SHAPE, nu=-0.85, Re=2.0, Ie=1.0),
+    "nuker": bj.Nuker(**SHAPE, rb=1.0, alpha=0.3, beta=2.5, gamma=0.0, Ib=1.0),
+    "cusp": bj.Nuker(**SHAPE, rb=1.0, alpha=10.0, beta=4.0, gamma=1.5, Ib=1.0),
+    "edge_on": bj.EdgeOnDisc((0.1, -0.05), pa=35.0, rs=2.0, hs=0.5, I0=1.0),
+    "discy": bj.Superellipse(galaxy(), 1.5),
+    "boxy_bar": bj.Superellipse(bj.Ferrer(**SHAPE, rout=3.0, alpha=1.0, beta=1.0, I0=1.0), 5.0),
+}
+NOTHING = {
+    "superellipse": lambda p: bj.Superellipse(p, 2.0),
+    "modes": lambda p: bj.FourierModes(p, [0.0], [0.0], (3,)),
+    "truncated": lambda p: bj.Truncated(p, 1e6, 1e5),
+    "warp": lambda p: bj.Warp(p, [0.0, 0.0], [1.0, 1.0], (0.5, 2.0)),
+}
+HEAVY_WING = ("nuker", "truncated")  # whose light beyond 1e6 is no small part
+
+
+@pytest.mark.parametrize("inner", WITHIN)
+@pytest.mark.parametrize("outer", NOTHING)
+def test_of_strength_0_is_the_profile(inner, outer):
+    if (inner, outer) == HEAVY_WING:
+        pytest.skip("the light beyond the end counts")
+    profile, same = WITHIN[inner], NOTHING[outer](WITHIN[inner])
+    expected = rendered(SMALL, profile)
+    np.testing.assert_allclose(rendered(SMALL, same), expected, atol=1e-6 * float(expected.max()))
+    assert float(same.flux) == pytest.approx(float(profile.flux), rel=1e-6)
+    assert float(same.half_light_radius) == pytest.approx(float(profile.half_light_radius), rel=1e-5)
+    radii = jnp.array([0.3, 2.0, 5.0])
+    np.testing.assert_allclose(
+        same.flux_within(radii), profile.flux_within(radii), rtol=1e-6, atol=1e-6 * float(profile.flux)
+    )
+
+
+def test_growth_against_brute_force():
+    for profile in (CASES["ended"], CASES["warped"], WITHIN["edge_on"]):
+        unit = float(jnp.linalg.norm(profile.axes[0]))
+        for x in (0.2, 1.3):
+            expected = polar_truth.flux(profile, within=x)
+            assert float(profile.flux_within(x * unit)) == pytest.approx(expected, rel=1e-6)
+        half = polar_truth.flux(profile, within=float(profile.half_light_radius) / unit)
+        assert half == pytest.approx(0.5 * float(profile.flux), rel=1e-6)
+
+
+def test_growth_by_band():
+    bands = bj.Truncated(bj.Sersic((0.0, 0.0), 0.7, 30.0, 1.5, Re=jnp.array([1.0, 2.0]), Ie=1.0), 3.0, 1.0)
+    for i, found in enumerate((bands.half_light_radius, bands.flux_within(1.5))):
+        assert found.shape == (2,)
+        for j, Re in enumerate((1.0, 2.0)):
+            one = bj.Truncated(bj.Sersic((0.0, 0.0), 0.7, 30.0, 1.5, Re=Re, Ie=1.0), 3.0, 1.0)
+            expected = one.flux_within(1.5) if i else one.half_light_radius
+            assert float(found[j]) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_range_in_programs():
+    for end, softness in ((0.0, 1.0), (-1.0, 1.0), (2.0, 0.1), (2.0, -1.0), (jnp.nan, 1.0)):
+        assert not jax.jit(lambda e, s: bj.Truncated(galaxy(), e, s).in_range)(end, softness)
+    assert jax.jit(lambda e, s: bj.Truncated(galaxy(), e, s).in_range)(3.0, 0.3)
+    wrong = jnp.array([jnp.nan, 0.0])
+    for make in (
+        lambda v: bj.FourierModes(galaxy(), v, [0.0, 0.0], (1, 3)),
+        lambda v: bj.Warp(galaxy(), v, [1.0, 1.0], (1.0, 2.0)),
+    ):
+        assert not jax.jit(lambda v, make=make: make(v).in_range)(wrong)
+        assert np.all(np.isnan(jax.jit(lambda v, make=make: bj.render(SMALL, make(v)))(wrong)))
+        with pytest.raises(ValueError, match="must lie in"):
+            make(wrong)
+
+
 def test_what_is_refused():
     with pytest.raises(
         TypeError, match="Superellipse wants a profile such as Sersic to modify, got PointSource"
@@ -128,3 +200,14 @@ def test_what_is_refused():
         bj.FourierModes(galaxy(), [0.1], [0.0, 0.0], (1, 2))
     with pytest.raises(ValueError, match="radii must be two or more positive, increasing"):
         bj.Warp(galaxy(), [0.0, 1.0], [1.0, 1.0], (2.0, 1.0))
+    with pytest.raises(TypeError, match="Truncated cannot modify Patch"):
+        bj.Truncated(bj.Patch((0.0, 0.0), 10.0, 1.0, [[1.0, 2.0], [3.0, 6.0]]), 1e3, 1e2)
+    for modes in ((True,), 3, (1.0,)):
+        with pytest.raises(ValueError, match="modes must be whole numbers from 1 to 12, in a tuple"):
+            bj.FourierModes(galaxy(), [0.1], [0.0], modes)
+    with pytest.raises(ValueError, match="modes must differ from one another"):
+        bj.FourierModes(galaxy(), [0.1, 0.2], [0.0, 0.0], (3, 3))
+    assert bj.FourierModes(galaxy(), [0.1], [0.0], (np.int64(3),)).modes == (3,)
+    for radii in (1.0, (1.0, np.nan)):
+        with pytest.raises(ValueError, match="radii must be two or more positive, increasing"):
+            bj.Warp(galaxy(), [0.0, 1.0], [1.0, 1.0], radii)
