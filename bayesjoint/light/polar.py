@@ -90,7 +90,7 @@ class PolarKind:
         return jnp.stack(parts, axis=1) * np.where(np.asarray(self.orders) > 0, 2.0, 1.0)[:, None, None]
 
     def circles(self, shape) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Series of the form on circles (orders, parts, radii), tapered towards the centre; its light, and that left there."""
+        """Series of the form on circles (orders, parts, radii), tapered towards the centre; light, and that left there."""
         form = (
             self.plane_form(jnp.asarray(self.directions[:, :, None] * radii_of(GRID)), shape) * taper()[None]
         )

@@ -97,7 +97,7 @@ def waves_on(values, ends) -> jax.Array:
     """Harmonics in ln r on each ray (rays, harmonics) of r times a form that ends at 1, from values at the nodes."""
     matrix = to_waves()
     own = jax.lax.complex(
-        *(jnp.matmul(values, part.T, precision="highest") for part in (matrix.real, matrix.imag))
+        *(jnp.matmul(values, part.T, precision="highest") for part in (np.real(matrix), np.imag(matrix)))
     )
     return shifted(own, GRID.omega, ends)
 

@@ -15,7 +15,7 @@ from bayesjoint.light.geometry import radius_of
 from bayesjoint.light.modifiers import ModifiedKind, Modifier
 from bayesjoint.light.pytree import parameters_are
 
-_SHARPEST = 0.1 * (1 - 1e-6)  # of the softness over the end; but for rounding
+_SHARPEST = 0.1 * (1 - 1e-7)  # of the softness over the end; but for rounding
 
 
 @dataclass(frozen=True)
