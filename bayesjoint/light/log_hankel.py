@@ -28,7 +28,7 @@ class Grid(NamedTuple):
 
     lowest: int
     highest: int
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
     def step(self) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from bayesjoint.light.blur import plane_derivatives, radial_derivatives
-from bayesjoint.light.cells import Cells, evaluate, hermite_cubics, look_up
+from bayesjoint.light.cells import evaluate, hermite_cubics, look_up
 from bayesjoint.light.log_hankel import CELLS, Grid, hankel, radii_of, waves_of, with_zero
 from bayesjoint.light.rays import light_of_power
 
