@@ -69,6 +69,8 @@ class NoiseScale(Noise):
 
     factor: Any
 
+    positive: ClassVar[tuple[str, ...]] = ("factor",)
+
     def __post_init__(self):
         check_plain("NoiseScale", "factor", self.factor, "")
         check_range("NoiseScale", "factor", self.factor, 0, jnp.inf, open_below=True)
@@ -96,6 +98,8 @@ class NoiseFloor(Noise):
     """
 
     fraction: Any
+
+    limits: ClassVar[dict[str, tuple[float, float]]] = {"fraction": (0.0, np.inf)}
 
     def __post_init__(self):
         check_plain("NoiseFloor", "fraction", self.fraction, "")
@@ -132,6 +136,8 @@ class PoissonNoise(Noise):
 
     gain: Any
     read_noise: Any = None
+
+    positive: ClassVar[tuple[str, ...]] = ("gain",)
 
     def __post_init__(self):
         check_plain("PoissonNoise", "gain", self.gain, "")
@@ -172,6 +178,8 @@ class StudentTNoise(Noise):
     df: Any
 
     is_form: ClassVar[bool] = True
+
+    positive: ClassVar[tuple[str, ...]] = ("df",)
 
     def __post_init__(self):
         check_plain("StudentTNoise", "df", self.df, "")
@@ -215,6 +223,9 @@ class ContaminatedNoise(Noise):
     scale: Any
 
     is_form: ClassVar[bool] = True
+
+    positive: ClassVar[tuple[str, ...]] = ("scale",)
+    limits: ClassVar[dict[str, tuple[float, float]]] = {"fraction": (0.0, 1.0)}
 
     def __post_init__(self):
         for name, low, high in (("fraction", 0, 0.5), ("scale", 1, jnp.inf)):

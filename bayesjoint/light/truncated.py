@@ -63,6 +63,7 @@ class Truncated(Modifier):
     inner: bool = False
 
     shape: ClassVar[tuple[str, ...]] = ("end", "softness")
+    positive: ClassVar[tuple[str, ...]] = ("end", "softness")
 
     def __post_init__(self):
         super().__post_init__()
