@@ -151,8 +151,8 @@ class ModifiedKind(PolarKind):
         """Functions of a radius: the light within, over 2 pi, and the mean brightness there; and all the light."""
         panels, values, ends = self.rays(shape)
         along, first = jnp.asarray(self.directions), panels.edges[0]
-        inner = [self.plane_form(along * (r * ends)[None], shape) for r in (first, 4 * first)]
-        centre = jnp.mean(ends**2 * rays.light_of_power(*inner, first)[0])
+        at_first, outside = (self.plane_form(along * (r * ends)[None], shape) for r in (first, 4 * first))
+        centre = jnp.mean(ends**2 * rays.light_of_power(at_first, outside, first)[0])
 
         def light(radius):
             return centre + rays.light_within(panels, values, ends, radius)
