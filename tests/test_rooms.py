@@ -35,8 +35,10 @@ def test_imports(path):
     allowed = ROOMS[: ROOMS.index(inside.parts[0]) + 1]
     for name in imported(path):
         if name.startswith("bayesjoint."):
-            # the version, and how programs are compiled, may come from the top
-            assert name.split(".")[1] in (*allowed, "__version__", "compilation"), f"{inside} imports {name}"
+            # the version, units, and how programs are compiled, may come from the top
+            assert name.split(".")[1] in (*allowed, "__version__", "compilation", "units"), (
+                f"{inside} imports {name}"
+            )
         for library, may in DOORS.items():
             assert may(inside) or not f"{name}.".startswith(f"{library}."), f"{inside} imports {name}"
 

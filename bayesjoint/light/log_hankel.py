@@ -28,28 +28,28 @@ class Grid(NamedTuple):
 
     lowest: int
     highest: int
-    count: int  # pyright: ignore[reportIncompatibleMethodOverride]
+    radii: int
 
     @property
     def step(self) -> float:
         """Of ln r."""
-        return float((self.highest - self.lowest) * np.log(2) / self.count)
+        return float((self.highest - self.lowest) * np.log(2) / self.radii)
 
     @property
     def omega(self) -> np.ndarray:
         """Frequencies in ln r of all harmonics."""
-        return 2 * np.pi * np.arange(self.count // 2 + 1) / (self.count * self.step)
+        return 2 * np.pi * np.arange(self.radii // 2 + 1) / (self.radii * self.step)
 
 
 @cache
 def radii_of(grid: Grid) -> np.ndarray:
     """All radii, (radii,)."""
-    return np.exp(grid.lowest * np.log(2) + grid.step * np.arange(grid.count))
+    return np.exp(grid.lowest * np.log(2) + grid.step * np.arange(grid.radii))
 
 
 def waves_of(series, grid: Grid) -> jax.Array:
     """Harmonics in ln r of r times functions (orders, parts, radii)."""
-    return jnp.fft.rfft(series * radii_of(grid)[None, None], axis=-1) / grid.count
+    return jnp.fft.rfft(series * radii_of(grid)[None, None], axis=-1) / grid.radii
 
 
 def hankel(waves, orders: tuple[int, ...], grid: Grid) -> jax.Array:
@@ -62,7 +62,7 @@ def hankel(waves, orders: tuple[int, ...], grid: Grid) -> jax.Array:
     odd = (np.asarray(orders) % 2)[:, None, None]
     power = np.where(odd, 2.0, 1.0) + 1j * grid.omega  # the transform of each harmonic falls as kappa^-power
     both = jnp.conj(jnp.stack([waves, -0.5 * power * waves]))
-    count = _FINER * grid.count
+    count = _FINER * grid.radii
     fine = jnp.fft.irfft(both, count, axis=-1) * count
     index, weights = _stencil(grid)
     both = jnp.einsum("...cs,cs->...c", fine[..., index], weights, precision="highest")

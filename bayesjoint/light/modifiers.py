@@ -105,8 +105,7 @@ class ModifiedKind(PolarKind):
     def rays(self, shape) -> tuple[Panels, jax.Array, jax.Array]:
         """Panels, values of the form at their nodes on each ray (rays, nodes), and the unit of radius there (rays,)."""
         along = jnp.asarray(self.directions)
-        steps = (1,) if self.same_on_rays else ()
-        ends = jnp.exp(rays.log_ends(lambda x: self.place(x, shape), along, *steps))
+        ends = jnp.exp(rays.log_ends(lambda x: self.place(x, shape), along, self.same_on_rays))
         panels = rays.ending() if self.has_end else rays.endless()
         first = 1 if self.same_on_rays else self.sampled_angles
         radii = ends[:first, None] * jnp.asarray(nodes(panels).x)[None]
@@ -144,7 +143,7 @@ class ModifiedKind(PolarKind):
     def one_ray(self, shape) -> tuple[jax.Array, jax.Array]:
         """The form on the first ray, tapered, and the unit of radius on all."""
         along = self.directions
-        ends = jnp.exp(rays.log_ends(lambda x: self.place(x, shape), jnp.asarray(along), 1))
+        ends = jnp.exp(rays.log_ends(lambda x: self.place(x, shape), jnp.asarray(along), straight=True))
         circles = jnp.asarray(along[:, :1] * radii_of(polar.GRID)[None])
         return self.plane_form(circles * ends[0], shape) * polar.taper(), ends
 
@@ -152,8 +151,8 @@ class ModifiedKind(PolarKind):
         """Functions of a radius: the light within, over 2 pi, and the mean brightness there; and all the light."""
         panels, values, ends = self.rays(shape)
         along, first = jnp.asarray(self.directions), panels.edges[0]
-        near, far = (self.plane_form(along * (r * ends)[None], shape) for r in (first, 4 * first))
-        centre = jnp.mean(ends**2 * rays.light_of_power(near, far, first)[0])
+        at_first, outside = (self.plane_form(along * (r * ends)[None], shape) for r in (first, 4 * first))
+        centre = jnp.mean(ends**2 * rays.light_of_power(at_first, outside, first)[0])
 
         def light(radius):
             return centre + rays.light_within(panels, values, ends, radius)

@@ -194,7 +194,7 @@ def taper() -> np.ndarray:
     return 0.5 * (1 + special.erf(np.log2(radii_of(GRID)) - _CENTRE))
 
 
-_RINGS = (_CENTRE - GRID.lowest + np.array([0, 2])) * GRID.count // (GRID.highest - GRID.lowest)
+_RINGS = (_CENTRE - GRID.lowest + np.array([0, 2])) * GRID.radii // (GRID.highest - GRID.lowest)
 
 
 def light_of(mean) -> tuple[jax.Array, jax.Array]:

@@ -60,7 +60,7 @@ def to_waves() -> np.ndarray:
         wave = np.exp(-1j * omega[:, None] * (np.log(x) - start))
         columns.append((wave * (w * speed * _kept(x))) @ _basis(t))
     highest = 0.5 * special.erfc((omega / omega[-1] - 0.8) / 0.06)
-    return highest[:, None] * np.concatenate(columns, axis=1) / (GRID.count * GRID.step)
+    return highest[:, None] * np.concatenate(columns, axis=1) / (GRID.radii * GRID.step)
 
 
 def _kept(x: np.ndarray) -> np.ndarray:
@@ -76,10 +76,10 @@ def _basis(t: np.ndarray) -> np.ndarray:
     )
 
 
-def log_ends(place, along, steps: int = _STEPS) -> jax.Array:
+def log_ends(place, along, straight: bool = False) -> jax.Array:
     """ln of the radius, on rays `along` (2, rays), at which |place(x)| is 1: by Newton's method, differentiable.
 
-    One step does where places move along their rays, at all radii by the same factor.
+    One step does where places move straight along their rays, at all radii by the same factor.
     """
 
     def log_radius(u):
@@ -90,7 +90,7 @@ def log_ends(place, along, steps: int = _STEPS) -> jax.Array:
         # a form that winds tightly may have several such radii on one ray: no step is a long one
         return u - jnp.clip(found / jnp.maximum(slope, 0.3), -2.0, 2.0), None
 
-    return jax.lax.scan(step, jnp.zeros(along.shape[1:], along.dtype), length=steps)[0]
+    return jax.lax.scan(step, jnp.zeros(along.shape[1:], along.dtype), length=1 if straight else _STEPS)[0]
 
 
 def waves_on(values, ends) -> jax.Array:

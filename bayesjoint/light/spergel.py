@@ -14,8 +14,9 @@ from bayesjoint.light.bessel import scaled_bessel, scaled_bessels
 from bayesjoint.light.elliptical import HalfLightElliptical
 from bayesjoint.light.pytree import parameters_are
 
-# squared radii, in units of Re, inside which the brightness is held, for some have no end at the centre; and its slopes
-CORE2, SLOPES_CORE2 = 4.0**-32, 4.0**-20
+# squared radius, in units of Re, inside which the brightness is held, for some have no end at the centre: of single
+# precision, and of slopes; and of double precision
+CORE2, DOUBLE_CORE2 = 4.0**-20, 4.0**-32
 # ln c in powers of ln(1 + nu), to 1e-5
 _START = (0.22885787, 0.75394462, -0.116391, 0.04026036, -0.01226053, 0.00324333, -0.00085369, 0.00016558)
 
@@ -26,7 +27,7 @@ class Spergel(HalfLightElliptical):
     """Elliptical Spergel galaxy: I(r) = Ie u^nu K_nu(u) / (c^nu K_nu(c)) with u = c r/Re; its transform is closed.
 
     nu = 0.5 is the exponential disc, nu = -0.6 close to de Vaucouleurs' bulge. For nu <= 0 the brightness diverges at the
-    centre: `brightness` holds it inside 2e-10 Re, pixels have all of it.
+    centre: `brightness` holds it inside 2e-10 Re (1e-6 in single precision), pixels have all of it.
 
     Any parameter may carry a leading axis over the bands, or over the images, of the set it is rendered on.
 
@@ -74,7 +75,7 @@ class Spergel(HalfLightElliptical):
     @classmethod
     def fraction_within(cls, x, shape) -> jax.Array:
         """1 - (u/2)^(1 + nu) K_(1 + nu)(u) 2 / Gamma(1 + nu) (Spergel 2010, eq. 3)."""
-        u2 = _constant(shape[0]) ** 2 * jnp.maximum(x**2, CORE2)
+        u2 = _constant(shape[0]) ** 2 * _outside_core(x**2)
         return 1 - scaled_bessel(1 + shape[0], u2) / _total(shape[0])
 
     @classmethod
@@ -87,17 +88,22 @@ class Spergel(HalfLightElliptical):
     def radial_form(cls, r2, shape) -> jax.Array:
         """u^nu K_nu(u), over its value at Re, at squared radii in units of Re."""
         c2 = _constant(shape[0]) ** 2
-        return scaled_bessel(shape[0], c2 * jnp.maximum(r2, CORE2)) / scaled_bessel(shape[0], c2)
+        return scaled_bessel(shape[0], c2 * _outside_core(r2)) / scaled_bessel(shape[0], c2)
 
     @classmethod
     def radial_derivatives(cls, r2, shape) -> tuple[jax.Array, jax.Array, jax.Array]:
         """The form at squared radii and its first two derivatives by them: Bessel functions of one and two orders less."""
         c2 = _constant(shape[0]) ** 2
         norm = scaled_bessel(shape[0], c2)
-        value, less, least = scaled_bessels(shape[0], c2 * jnp.maximum(r2, SLOPES_CORE2), 3)
-        outside = r2 > SLOPES_CORE2
+        value, less, least = scaled_bessels(shape[0], c2 * jnp.maximum(r2, CORE2), 3)
+        outside = r2 > CORE2
         first = jnp.where(outside, -0.5 * c2 / norm * less, 0.0)
         return value / norm, first, jnp.where(outside, 0.25 * c2**2 / norm * least, 0.0)
+
+
+def _outside_core(r2) -> jax.Array:
+    """Squared radii, none smaller than that of the core."""
+    return jnp.maximum(r2, DOUBLE_CORE2 if jnp.asarray(r2).dtype == jnp.float64 else CORE2)
 
 
 def _constant(nu) -> jax.Array:

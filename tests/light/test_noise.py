@@ -186,7 +186,7 @@ def test_what_is_refused():
         noise_among([bj.StudentTNoise(3.0), bj.ContaminatedNoise(0.1, 5.0)])
     with pytest.raises(ValueError, match="got NoiseScale beside it: give read_noise="):
         noise_among([bj.NoiseScale(1.1), bj.PoissonNoise(2.0)])
-    with pytest.raises(ValueError, match=r"ContaminatedNoise: scale must lie in \(1, inf\], got 1.0"):
+    with pytest.raises(ValueError, match=r"ContaminatedNoise: scale must lie in \(1, inf\), got 1.0"):
         bj.ContaminatedNoise(0.1, 1.0)
     with pytest.raises(ValueError, match="NoiseScale: factor must lie in"):
         bj.NoiseScale(0.0)
