@@ -16,10 +16,10 @@ import bayesjoint as bj
 from bayesjoint import cli, demo, output, pipeline
 from bayesjoint.cli import main
 from bayesjoint.compilation import enable_compilation_cache
-from bayesjoint.infer import nuts
+from bayesjoint.infer import chains
 from bayesjoint.options import keyed, parse_position
 
-sample, nuts_wait = bj.sample, nuts.wait
+sample, chains_wait = bj.sample, chains.wait
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -194,11 +194,11 @@ def test_interrupt_with_draws_keeps_them(quick, files, tmp_path, monkeypatch, ca
     monkeypatch.setattr(output, "FIGURES", ("colours",))
 
     def wait(futures):
-        monkeypatch.setattr(nuts, "wait", nuts_wait)
-        nuts_wait(futures)
+        monkeypatch.setattr(chains, "wait", chains_wait)
+        chains_wait(futures)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(nuts, "wait", wait)
+    monkeypatch.setattr(chains, "wait", wait)
     assert main(["fit", *files, "--out", str(tmp_path / "x"), *FEW]) == 0
     assert "interrupted after 50 of 50 draws" in capsys.readouterr().err
     posterior = bj.Posterior.load(tmp_path / "x" / "posterior.nc")
