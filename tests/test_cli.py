@@ -159,7 +159,7 @@ def test_options_reach_fit_and_sampler(quick, fitted, files, tmp_path, monkeypat
         "warmup": 11,
         "seed": 5,
     }
-    assert seen["program"] is bj.joint_model(sky=False)
+    assert seen["program"] == bj.joint_model(sky=False)
     assert seen["init"] is fitted.fit and seen["progress"] is False
     assert [image.shape for image in seen["images"]] == [(15, 15), (7, 7), (7, 7)]
 

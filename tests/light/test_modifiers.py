@@ -182,7 +182,7 @@ def test_range_in_programs():
         assert not jax.jit(lambda v, make=make: make(v).in_range)(wrong)
         # what is out of range is held where it is drawn: pixels stay finite, and the density says so
         assert np.all(np.isfinite(jax.jit(lambda v, make=make: bj.render(SMALL, make(v)))(wrong)))
-        with pytest.raises(ValueError, match="must lie in"):
+        with pytest.raises(ValueError, match="must be finite"):
             make(wrong)
 
 
