@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.compilation import quick_jit
-from bayesjoint.infer.compress import Compressed, Form, light_features, noise_precision, scaled_by_noise
+from bayesjoint.infer.compress import Compressed, Form, noise_precision, scaled_by_noise
+from bayesjoint.infer.features import light_features
 from bayesjoint.infer.space import Layout, Program, density_and_light
 from bayesjoint.render.images import Light
 

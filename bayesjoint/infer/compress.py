@@ -12,9 +12,7 @@ How well it holds is measured, by exact log posteriors at draws that had no part
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,25 +22,20 @@ import numpy as np
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.curvature import quadratic, site_weights
-from bayesjoint.infer.observed import observe_mean, site_log_density
+from bayesjoint.infer.features import light_features, stack_waves
+from bayesjoint.infer.observed import observe_mean
+from bayesjoint.infer.renders import for_draws
 from bayesjoint.infer.space import (
     Layout,
     Program,
     density_and_light,
     prior_and_light,
-    run_program,
 )
 from bayesjoint.light.noise import NoiseScale
-from bayesjoint.light.registration import Registration
-from bayesjoint.light.sky import Sky
-from bayesjoint.light.windowed import Windowed
 from bayesjoint.render.images import Light
-from bayesjoint.render.place import frames_of, is_source, psf_latents
 
 RANK = 64
-_RADII, _ANGLES = 10, 10
 _RIDGE = 1e-8
-_CHUNK = 16
 
 
 class Form(NamedTuple):
@@ -116,66 +109,6 @@ def incompressible(lights: Iterable[Light]) -> str:
     return " and ".join(sorted(names))
 
 
-def light_features(light: Light, waves, parameters=None) -> jax.Array:
-    """Numbers in which each image's pixels are linear: the transform of its light at `waves`, and the skies.
-
-    Parameters
-    ----------
-    light : Light
-    waves : array (images, 2, M)
-    parameters : array (images, K), optional
-        In place of the light's own.
-
-    Returns
-    -------
-    array (images, F)
-    """
-
-    parameters = light.parameters() if parameters is None else parameters
-    frames, found = frames_of(light.stacks), []
-    for stack, rows in zip(light.stacks, light.rows(), strict=True):
-
-        def of_image(parameters, waves, frame, weights=stack.psf_weights):
-            return _image_features(light.components(parameters), waves, frame, weights)
-
-        found.append(
-            jax.vmap(of_image)(*jax.tree.map(lambda a, rows=rows: a[rows], (parameters, waves, frames)))
-        )
-    longest = max(each.shape[1] for each in found)
-    return jnp.concatenate([jnp.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in found])
-
-
-def _image_features(components: tuple, waves, frame, psf_weights) -> jax.Array:
-    """The features (F,) of one image; where its PSF is a sum of terms, those of each term."""
-    corrections = [c for c in components if isinstance(c, Registration)]
-    terms, others = jnp.zeros((2, 1, waves.shape[1]), waves.dtype), []
-
-    def of_source(source):
-        centre, turned, flux = source.centre, waves, source.drawn_flux
-        for correction in corrections:
-            centre, flux = correction.move(centre, frame.centre), flux * correction.flux_scale
-            turned = jnp.matmul(correction.turn().T, turned, precision="highest")
-        drawn = flux * source.transform(*turned)
-        phase = waves[0] * centre[0] + waves[1] * centre[1]
-        cosine, sine, even, odd = jnp.cos(phase), jnp.sin(phase), jnp.real(drawn), jnp.imag(drawn)
-        pair = jnp.stack([even * cosine + odd * sine, odd * cosine - even * sine])[:, None]
-        if psf_weights is None:
-            return pair
-        position, _ = frame.pixel_map.linearise(centre)
-        return pair * psf_weights(position, psf_latents(components))[None, :, None]
-
-    for component in components:
-        if not is_source(component):
-            if isinstance(component, Sky):
-                others += [jnp.ravel(leaf) for leaf in jax.tree.leaves(component)]
-            continue
-        if isinstance(component, Windowed):
-            terms = terms + jnp.sum(jax.vmap(of_source)(component.sources), axis=0)
-        else:
-            terms = terms + of_source(component)
-    return jnp.concatenate([terms.ravel(), *others])
-
-
 class Fitted(NamedTuple):
     """The fit that departures are measured from: its place (P,), log posterior, and model pixels of each rendered site.
 
@@ -240,7 +173,8 @@ def exact_log_posteriors(
     program: Program, layout: Layout, fitted: Fitted, draws: np.ndarray, args: tuple
 ) -> np.ndarray:
     """Exact log posterior (N,) of any number of draws (N, P)."""
-    return _exact_of_all(program, layout, draws, fitted.means, args, keep=lambda chunk, found: None)
+    reduce = _weighted_departures  # not wanted, but compiled already
+    return for_draws(program, layout, draws, args, reduce, fitted.means, keep=lambda rows, found: None)
 
 
 def _reduce(
@@ -287,7 +221,7 @@ def _features(program: Program, layout: Layout, points, means: dict, args: tuple
     _, lights, trace = prior_and_light(program, layout, points[0], args)
     waves, residuals, counts = [], [], []
     for sites, light in lights:
-        waves.append(jnp.concatenate([_stack_waves(stack) for stack in light.stacks]))
+        waves.append(jnp.concatenate([stack_waves(stack) for stack in light.stacks]))
         observed = [observe_mean(trace[site], means[site]) for site in sites]
         counts.append(
             jnp.concatenate(
@@ -309,23 +243,6 @@ def _features(program: Program, layout: Layout, points, means: dict, args: tuple
     return [_Start(*parts) for parts in zip(waves, features, residuals, counts, strict=True)]
 
 
-@partial(quick_jit, static_argnames=("program", "layout"))
-def _exact(program: Program, layout: Layout, zs, means: dict, args: tuple) -> tuple[jax.Array, dict]:
-    """Exact log posterior (N,), and weighted departures of each site's model pixels from `means` (N, images, pixels)."""
-
-    def one(z):
-        trace, log_determinant = run_program(program, layout, z, args)
-        density = log_determinant + sum(site_log_density(s) for s in trace.values() if s["type"] == "sample")
-        departures = {}
-        for name, mean in means.items():
-            observed = observe_mean(trace[name])
-            departure = jnp.sqrt(observed.weight) * (observed.mean - mean)  # type: ignore[union-attr]
-            departures[name] = _flat(departure).astype(jnp.float32)
-        return density, departures
-
-    return jax.lax.map(one, zs)
-
-
 def _departures(
     program: Program, layout: Layout, draws: np.ndarray, means: dict, args: tuple
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -335,49 +252,21 @@ def _departures(
         for name, mean in means.items()
     }
 
-    def keep(chunk: slice, found: dict) -> None:
+    def keep(rows: slice, found: dict) -> None:
         for name, values in found.items():
-            departures[name][:, chunk] = np.swapaxes(values, 0, 1)[:, : chunk.stop - chunk.start]
+            departures[name][:, rows] = np.swapaxes(values, 0, 1)
 
-    return departures, _exact_of_all(program, layout, draws, means, args, keep)
-
-
-def _exact_of_all(
-    program: Program,
-    layout: Layout,
-    draws: np.ndarray,
-    means: dict,
-    args: tuple,
-    keep: Callable[[slice, dict], None],
-) -> np.ndarray:
-    """Exact log posterior (N,) of any number of draws, in chunks, a thread for each core; `keep` takes the departures."""
-    count = len(draws)
-    chunks = [slice(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
-    densities = np.empty(count)
-
-    def run(chunk: slice) -> None:
-        zs = draws[np.minimum(np.arange(chunk.start, chunk.start + _CHUNK), count - 1)]
-        density, found = _exact(program, layout, zs, means, args)
-        densities[chunk] = density[: chunk.stop - chunk.start]
-        keep(chunk, found)
-
-    run(chunks[0])  # compiles, before threads share the program
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        list(pool.map(run, chunks[1:]))
-    return densities
+    return departures, for_draws(program, layout, draws, args, _weighted_departures, means, keep)
 
 
-def _stack_waves(stack: Any) -> jax.Array:
-    """Wave vectors (images, 2, M) from what spans an image to what its PSF lets through, and zero."""
-    scale = jnp.sqrt(stack.pixel_area)
-    sigma = scale * jnp.sqrt(0.5 * (stack.psf_covariance[:, 0, 0] + stack.psf_covariance[:, 1, 1]))
-    lowest, highest = 2 / (min(stack.shape) * scale), 3 / sigma
-    step = np.linspace(0, 1, _RADII)
-    radius = lowest[:, None] * (highest / lowest)[:, None] ** step
-    turns = (np.arange(_ANGLES) + 0.5 * (np.arange(_RADII)[:, None] % 2)) / _ANGLES
-    directions = np.stack([np.cos(np.pi * turns), np.sin(np.pi * turns)])
-    waves = (radius[:, None, :, None] * directions[None]).reshape(len(radius), 2, -1)
-    return jnp.concatenate([jnp.zeros((len(radius), 2, 1)), waves], axis=2)
+def _weighted_departures(trace: dict, means: dict) -> dict[str, jax.Array]:
+    """Departures of each site's model pixels from `means`, in units of the noise (images, pixels)."""
+    departures = {}
+    for name, mean in means.items():
+        observed = observe_mean(trace[name])
+        departure = jnp.sqrt(observed.weight) * (observed.mean - mean)  # type: ignore[union-attr]
+        departures[name] = _flat(departure).astype(jnp.float32)
+    return departures
 
 
 def _flat(pixels) -> jax.Array:

@@ -45,6 +45,7 @@ def extended(
     models, own = model_images(program, args, layout, images, found)
     new = Posterior.from_draws(found, images, None, None, models, own, kept)
     new.idata.attrs = {**attrs, **new.idata.attrs, "map_fit": attrs["map_fit"], "stopped": ""}
+    new.program, new.more = program, tuple(more)
     return new
 
 

@@ -1,16 +1,12 @@
-"""`Posterior`: draws with all that belongs to them, as numbers with error bars, tables, figures and a file.
-
-This is the only module that knows ArviZ.
-"""
+"""`Posterior`: draws with all that belongs to them, as numbers with error bars, tables, figures and a file."""
 
 from __future__ import annotations
 
 import html
 import json
 import os
-import warnings
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +23,7 @@ from bayesjoint.report.estimates import Estimate, FluxEstimate
 from bayesjoint.report.files import with_slashes, without_slashes, write_whole
 from bayesjoint.report.photometry import ONE_SIGMA
 from bayesjoint.report.quantities import Layout, Quantity, flux_of, pick_source, quantities
+from bayesjoint.report.statistics import arviz, diagnose, pareto_k
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -36,46 +33,6 @@ if TYPE_CHECKING:
 
 
 _CONTINUATION = "continuation"
-
-
-@cache
-def _arviz() -> Any:
-    """ArviZ, imported when first needed (it takes seconds) and without its notice of coming changes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        import arviz
-
-    return arviz
-
-
-def diagnose(draws: np.ndarray) -> tuple[float, float, float]:
-    """Rank-normalised split R-hat, bulk and tail effective sample size of draws (chains, draws).
-
-    A single chain is split in two, so that R-hat compares its halves. NaN for fewer than 8 draws, or for
-    draws that do not vary. (Vehtari et al. 2021, Bayesian Analysis 16, 667.)
-    """
-    draws = np.asarray(draws, dtype=float)
-    if draws.shape[1] < 8 or np.ptp(draws) == 0 or not np.isfinite(draws).all():
-        return np.nan, np.nan, np.nan
-    if draws.shape[0] == 1:
-        half = draws.shape[1] // 2
-        draws = draws[:, : 2 * half].reshape(2, half)
-    arviz = _arviz()
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        numbers = arviz.rhat(draws), arviz.ess(draws, method="bulk"), arviz.ess(draws, method="tail")
-    r_hat, bulk, tail = (float(number) for number in numbers)
-    return r_hat, bulk, tail
-
-
-def pareto_k(log_ratios: np.ndarray) -> float:
-    """Shape of the tail of importance ratios: under 0.7 they can be trusted.
-
-    (Vehtari et al. 2024, JMLR 25, 72.)
-    """
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        return float(_arviz().psislw(np.array(log_ratios))[1])
 
 
 class Posterior:
@@ -88,7 +45,12 @@ class Posterior:
     idata : arviz.InferenceData
         Groups posterior, sample_stats and constant_data (images, weights, PSFs, model pixels); attributes
         with versions, command, seed, date and the fit.
+    program, more
+        What `bj.sample` was given; None and () of a posterior from a file.
     """
+
+    program: Any = None
+    more: tuple = ()
 
     def __init__(self, idata: Any, images: ImageSet | None = None):
         self.idata = idata
@@ -124,12 +86,11 @@ class Posterior:
         continuation : dict of array, optional
             How the chains go on; `extend` needs it.
         """
-        arviz = _arviz()
         images = images if isinstance(images, ImageSet) else ImageSet(images)
         packed = pack_images(images, model_images, residuals)
         if continuation is not None:
             packed[_CONTINUATION] = (("byte",), np.frombuffer(pack(continuation), dtype=np.uint8))
-        idata = arviz.from_dict(
+        idata = arviz().from_dict(
             posterior=dict(draws.values),
             sample_stats=dict(draws.stats),
             constant_data={name: array for name, (_, array) in packed.items()},
@@ -332,7 +293,23 @@ class Posterior:
             )
         return unpack(self._constants[_CONTINUATION].tobytes())
 
-    def extend(self, program: Any, *more: Any, draws: int = 1000, progress: bool | None = None) -> Posterior:
+    def made_by(self, program: Any = None, more: tuple = ()) -> tuple[Any, tuple]:
+        """The program given and what `more` arguments it has, or those that `bj.sample` was given.
+
+        Raises
+        ------
+        ValueError
+            If neither is there.
+        """
+        if program is None and self.program is None:
+            raise ValueError(
+                "a posterior from a file does not know its program: give it as the first argument"
+            )
+        return (self.program, self.more) if program is None else (program, more)
+
+    def extend(
+        self, program: Any = None, *more: Any, draws: int = 1000, progress: bool | None = None
+    ) -> Posterior:
         """More draws of the same chains, also of a posterior that was saved and loaded.
 
         The draws are those that one long run would have made, to the last bit on the same machine with the same versions,
@@ -340,8 +317,8 @@ class Posterior:
 
         Parameters
         ----------
-        program : function
-            The program that the posterior was made by, and what `more` arguments it had.
+        program : function, optional
+            The program that the posterior was made by, and what `more` arguments it had; needed of one from a file.
         draws : int
             More of each chain.
         progress : bool, optional
@@ -361,7 +338,7 @@ class Posterior:
 
         if draws != int(draws) or draws < 1:
             raise ValueError(f"draws must be a whole number from 1 on, got {draws!r}")
-        return extended(self, program, more, int(draws), progress)
+        return extended(self, *self.made_by(program, more), int(draws), progress)
 
     def plot_images(self, **options: Any) -> Figure:
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""
@@ -405,8 +382,8 @@ class Posterior:
                 f"no file {str(path)!r}: give the path of a posterior written by Posterior.save"
             )
         try:
-            with _arviz().rc_context({"data.load": "eager"}):
-                idata = _arviz().from_netcdf(str(path), engine="h5netcdf")
+            with arviz().rc_context({"data.load": "eager"}):
+                idata = arviz().from_netcdf(str(path), engine="h5netcdf")
         except (OSError, ValueError) as error:
             raise ValueError(f"{str(path)!r} is not a netCDF file of a posterior ({error})") from None
         if "constant_data" not in idata.groups() or "bands" not in idata.attrs:

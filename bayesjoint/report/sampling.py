@@ -150,6 +150,7 @@ def sample(
     models, own = model_images(program, args, fit.layout, images, kept)
     provenance = {**(provenance or {}), "stopped": stopped}
     posterior = Posterior.from_draws(kept, images, fit, provenance, models, own, going_on)
+    posterior.program, posterior.more = program, more
     if not kept.interrupted and "max_seconds" not in stopped:
         store.remove()
     return posterior

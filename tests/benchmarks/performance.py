@@ -158,7 +158,7 @@ def effective_samples(posterior, label: str, seconds: float, wanted: str) -> lis
     """Rows of leapfrogs, the smallest effective sample sizes and how many a second, compilation apart."""
     import numpy as np
 
-    from bayesjoint.report.posterior import pareto_k
+    from bayesjoint.report.statistics import pareto_k
 
     table = posterior.summary()
     bulk, tail = (min(float(x) for x in table[kind] if x == x) for kind in ("ess_bulk", "ess_tail"))

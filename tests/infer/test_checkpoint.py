@@ -185,10 +185,12 @@ def test_an_interruption_leaves_draws_and_a_checkpoint(scene, linear, tmp_path, 
 def test_extended_is_one_long_run(kind, tmp_path):
     program = killed_run.settings_of(kind)[0]
     short, whole = (killed_run.sample(kind, draws=draws) for draws in (30, 100))
-    extended = short.extend(program, draws=70, progress=False)
+    extended = short.extend(draws=70, progress=False)
     assert_same(killed_run.draws_of(extended), killed_run.draws_of(whole))
     assert short.idata.posterior.sizes["draw"] == 30
     loaded = bj.Posterior.load(short.save(tmp_path / "short.nc"))
+    with pytest.raises(ValueError, match="a posterior from a file does not know its program: give it as"):
+        loaded.extend(draws=5)
     twice = loaded.extend(program, draws=25, progress=False).extend(program, draws=45, progress=False)
     assert_same(killed_run.draws_of(twice), killed_run.draws_of(whole))
     assert twice.map_fit == short.map_fit and twice.verdict.headline == whole.verdict.headline

@@ -9,7 +9,7 @@ import pytest
 from helpers.scenes import make_image, rendered
 
 import bayesjoint as bj
-from bayesjoint.infer.compress import light_features
+from bayesjoint.infer.features import light_features
 from bayesjoint.render.images import light_on_stacks, render_light
 
 RNG = np.random.default_rng(7)

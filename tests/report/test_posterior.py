@@ -11,7 +11,8 @@ import pytest
 
 import bayesjoint as bj
 from bayesjoint.report import archive, files
-from bayesjoint.report.posterior import Posterior, diagnose
+from bayesjoint.report.posterior import Posterior
+from bayesjoint.report.statistics import diagnose
 
 
 def test_colour_is_tighter_than_quadrature(posterior):
