@@ -211,7 +211,7 @@ def _compared(found: Sequence[Quantity], truth: Mapping[str, Quantity]) -> dict[
         draws, true = q.draws, truth[q.label].draws.item()
         if q.parameter == "pa":
             draws, true = (draws - true + 90) % 180 - 90, 0.0
-        result[q.label] = _placed(draws, true)
+        result[q.label] = placed(draws, true)
     for a, b in _colour_pairs(found):
         if a.label in truth and b.label in truth:
             # fluxes' ratio, cross-multiplied: defined for fluxes of any sign
@@ -219,7 +219,7 @@ def _compared(found: Sequence[Quantity], truth: Mapping[str, Quantity]) -> dict[
             name = " ".join(
                 part for part in (a.source, "colour", f"{a.image or a.band}-{b.image or b.band}") if part
             )
-            result[name] = _placed(b.draws * true_a - a.draws * true_b, 0.0)
+            result[name] = placed(b.draws * true_a - a.draws * true_b, 0.0)
     return result
 
 
@@ -230,7 +230,7 @@ def _colour_pairs(found: Sequence[Quantity]) -> list[tuple[Quantity, Quantity]]:
     return [pair for source in sources for pair in pairwise(q for q in fluxes if q.source == source)]
 
 
-def _placed(draws: np.ndarray, true: float) -> dict[str, float]:
+def placed(draws: np.ndarray, true: float) -> dict[str, float]:
     """Where a true value lies among draws: its share below, and its distance from the mean in standard deviations."""
     flat = draws.ravel()
     some = flat[np.linspace(0, flat.size - 1, min(RANKED, flat.size)).astype(int)]

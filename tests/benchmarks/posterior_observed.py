@@ -1,0 +1,55 @@
+"""Observed galaxies, from files to verdict: what the default program and its nearest variants make of them."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from pathlib import Path
+
+import bayesjoint as bj
+
+# folder, files, options of joint_model, what the variant is
+SETS = (
+    ("j0056m0021", "FUV NUV u g r i z J Ks", {}, "shared structure"),
+    ("j0056m0021", "FUV NUV u g r i z J Ks", {"per_band": ("n", "Re")}, "n and Re in each band"),
+    ("decam_dithers_2447p120", "g1 g2 g3 r1 r2 z1 z2 z3", {}, "shared structure"),
+    ("gama202627", "r K NUV", {}, "shared structure"),
+    ("gama202627", "r K NUV", {"per_band": ("n", "Re")}, "n and Re in each band"),
+)
+
+
+def all_sets(data: Path) -> list[dict]:
+    """A row for each set and program."""
+    return [_one(data, *each) for each in SETS]
+
+
+def _one(data: Path, folder: str, names: str, options: dict, variant: str) -> dict:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        images = bj.read_images(*(data / folder / f"{name}.fits" for name in names.split()))
+        began = time.perf_counter()
+        program = bj.joint_model(**options)
+        fit = bj.fit_map(program, images, progress=False)
+        between = time.perf_counter()
+        posterior = bj.sample(program, images, init=fit, seed=1, progress=False)
+    seconds = time.perf_counter() - began
+    table = posterior.summary()
+    return {
+        "set": folder,
+        "variant": variant,
+        "images": len(images),
+        "pixels": sum(image.number_used for image in images),
+        "chi2_per_dof": fit.chi2_per_dof,
+        "fit_seconds": between - began,
+        "seconds": seconds,
+        "likelihood": posterior.idata.attrs["likelihood"],
+        "parts": json.loads(posterior.idata.attrs["seconds"]),
+        "least_ess": posterior.least_ess(),
+        "r_hat": max(float(x) for x in table["r_hat"] if x == x),
+        "colours": [[str(x) for x in row] for row in posterior.colours()],
+        "headline": posterior.verdict.headline,
+        "findings": [
+            {"severity": f.severity, "what": f.what} for f in posterior.verdict.findings if f.severity != "ok"
+        ],
+    }

@@ -1,0 +1,184 @@
+"""The page of the sampling benchmarks, from what its parts left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from machine import markdown_table
+
+TITLE = """# Posteriors
+
+Seconds to a certified posterior, agreement of the two likelihoods, coverage of error bars. Made by
+`python tests/benchmarks/posterior.py`.
+"""
+
+
+def page(found: dict[str, dict]) -> str:
+    """Markdown of the parts that are there."""
+    texts = [TITLE]
+    for part, write in PARTS.items():
+        if part in found:
+            texts.append(write(found[part]["found"]) + "\n" + found[part]["measured"] + "\n")
+    return "\n".join(texts)
+
+
+def certified(runs: list[dict]) -> str:
+    rows = [
+        (
+            run["run"],
+            f"{run['seconds']:.1f}",
+            f"{run['fit']:.1f}",
+            ", ".join(f"{name} {seconds:.1f}" for name, seconds in run["parts"].items()),
+            f"{run['ess']:.0f} ({run['of']})",
+            f"{run['r_hat']:.4f}",
+            f"{run['process']:.0f}",
+            f"{run['peak_gb']:.2f}",
+            run["headline"],
+        )
+        for run in runs
+    ]
+    columns = (
+        "run",
+        "seconds",
+        "fit",
+        "sampling",
+        "least bulk ESS",
+        "largest R-hat",
+        "whole process, s",
+        "peak, GB",
+        "verdict",
+    )
+    return (
+        "## From images in memory to a certified posterior\n\n"
+        "Three images (500², 52² and 90² pixels), defaults: 4 chains of 1000 draws. *Seconds* run from the images in "
+        "memory to the verdict.\n\n" + markdown_table(columns, rows)
+    )
+
+
+def likelihoods(rows: list) -> str:
+    return "## Effective draws a second\n\nThe same images.\n\n" + markdown_table(
+        ("what", "measured"), [row[:2] for row in rows]
+    )
+
+
+def agreement(found: dict) -> str:
+    rows = [
+        (row["name"], f"{row['mean']:+.3f}", f"{100 * row['sd']:+.1f} %")
+        for row in found["rows"]
+        if " mag" not in row["name"]
+    ]
+    worst = max(abs(row["mean"]) for row in found["rows"]), max(abs(row["sd"]) for row in found["rows"])
+    return (
+        f"## Exact and compressed likelihood, {found['draws']} draws of each\n\nDifference of the means in standard "
+        f"deviations, and of the standard deviations: at most {worst[0]:.3f} and {100 * worst[1]:.1f} %.\n\n"
+        + markdown_table(("scalar", "mean", "sd"), rows)
+    )
+
+
+_CALIBRATION = (
+    "scalar",
+    "simulations",
+    "within 68 %",
+    "within 95 %",
+    "mean pull",
+    "sd of pulls",
+    "p (ranks uniform)",
+)
+
+
+def _ranks(table: list[list]) -> str:
+    rows = [[row[0], row[1], *(f"{x:.2f}" for x in row[2:6]), f"{row[6]:.3f}"] for row in table]
+    return markdown_table(_CALIBRATION, rows)
+
+
+def calibration(found: dict) -> str:
+    settings = [
+        (
+            row["kind"],
+            row["signal_to_noise"],
+            row["simulations"],
+            row["failed"],
+            row["trusted"],
+            f"{row['seconds']:.1f}",
+        )
+        for row in found["settings"]
+    ]
+    columns = ("noise and bands", "S/N", "simulations", "failed", "verdict trusts", "median seconds")
+    count = sum(row["simulations"] for row in found["settings"])
+    return (
+        f"## Calibration: {count} simulated galaxies\n\nTrue parameters from the prior (n log-uniform from 0.5 to 6), "
+        "images of 64², 32² and 24² pixels; each is fitted and sampled as any images are (2 chains of 500 draws), by `bj.calibrate`.\n\n"
+        + markdown_table(columns, settings)
+        + "\n"
+        + _ranks(found["table"])
+        + "\n![Ranks of the truth among the draws](../figures/calibration.png)\n"
+    )
+
+
+def scenes(found: dict) -> str:
+    rows = found["rows"]
+    seconds, fit = (sorted(row[key] for row in rows) for key in ("seconds", "fit_seconds"))
+    kinds = sorted({row["likelihood"] for row in rows})
+    counts = ", ".join(f"{sum(row['likelihood'] == kind for row in rows)} {kind}" for kind in kinds)
+    return (
+        f"## {len(rows)} scenes simulated with GalSim\n\nOne Sersic galaxy each, S/N 15 to 200, every third undetected "
+        "in its last band; automatic starts, PSFs given as stamps three times finer than the pixels; the package's own priors, "
+        f"which are not those that the truth was drawn from. Failed: {len(found['failures'])}; likelihood of the draws: "
+        f"{counts}; verdict trusts {sum(row['trusted'] for row in rows)}. Fit {fit[len(fit) // 2]:.1f} s median ({fit[-1]:.1f} at most), all together "
+        f"{seconds[len(seconds) // 2]:.1f} s median ({seconds[-1]:.1f}), two cores.\n\n"
+        + _ranks(found["table"])
+    )
+
+
+def observed(rows: list[dict]) -> str:
+    table = [
+        (
+            row["set"],
+            row["variant"],
+            row["images"],
+            row["pixels"],
+            f"{row['chi2_per_dof']:.3f}",
+            f"{row['fit_seconds']:.1f}",
+            f"{row['seconds']:.1f}",
+            row["likelihood"],
+            f"{row['least_ess'][1]:.0f}",
+            f"{row['r_hat']:.3f}",
+            row["headline"],
+        )
+        for row in rows
+    ]
+    columns = (
+        "images",
+        "program",
+        "number",
+        "pixels",
+        "chi²/dof",
+        "fit, s",
+        "all, s",
+        "likelihood",
+        "least ESS",
+        "R-hat",
+        "verdict",
+    )
+    words = []
+    for row in rows:
+        what = "; ".join(f["what"] for f in row["findings"])
+        words.append(f"- *{row['set']}, {row['variant']}*: {what or 'nothing to look at'}.")
+    return (
+        "## Observed galaxies\n\n"
+        + markdown_table(columns, table)
+        + "\nWhat the verdicts say:\n\n"
+        + "\n".join(words)
+        + "\n"
+    )
+
+
+PARTS: dict[str, Callable[[Any], str]] = {
+    "certified": certified,
+    "likelihoods": likelihoods,
+    "agreement": agreement,
+    "calibration": calibration,
+    "scenes": scenes,
+    "observed": observed,
+}
