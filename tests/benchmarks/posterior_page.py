@@ -7,6 +7,14 @@ from typing import Any
 
 from machine import markdown_table
 
+_SIMULATED = """True parameters from the prior (n log-uniform from 0.5 to 6), images of 64², 32² and 24² pixels; each is fitted
+and sampled as any images are (2 chains of 500 draws), by `bj.calibrate`.
+
+"""
+_SCENES = """One Sersic galaxy each, S/N 15 to 200, every third undetected in its last band; automatic starts, PSFs given as
+stamps three times finer than the pixels; the package's own priors, which are not those that the truth was drawn from.
+"""
+
 TITLE = """# Posteriors
 
 Seconds to a certified posterior, agreement of the two likelihoods, coverage of error bars. Made by
@@ -107,8 +115,7 @@ def calibration(found: dict) -> str:
     columns = ("noise and bands", "S/N", "simulations", "failed", "verdict trusts", "median seconds")
     count = sum(row["simulations"] for row in found["settings"])
     return (
-        f"## Calibration: {count} simulated galaxies\n\nTrue parameters from the prior (n log-uniform from 0.5 to 6), "
-        "images of 64², 32² and 24² pixels; each is fitted and sampled as any images are (2 chains of 500 draws), by `bj.calibrate`.\n\n"
+        f"## Calibration: {count} simulated galaxies\n\n{_SIMULATED}"
         + markdown_table(columns, settings)
         + "\n"
         + _ranks(found["table"])
@@ -122,11 +129,9 @@ def scenes(found: dict) -> str:
     kinds = sorted({row["likelihood"] for row in rows})
     counts = ", ".join(f"{sum(row['likelihood'] == kind for row in rows)} {kind}" for kind in kinds)
     return (
-        f"## {len(rows)} scenes simulated with GalSim\n\nOne Sersic galaxy each, S/N 15 to 200, every third undetected "
-        "in its last band; automatic starts, PSFs given as stamps three times finer than the pixels; the package's own priors, "
-        f"which are not those that the truth was drawn from. Failed: {len(found['failures'])}; likelihood of the draws: "
-        f"{counts}; verdict trusts {sum(row['trusted'] for row in rows)}. Fit {fit[len(fit) // 2]:.1f} s median ({fit[-1]:.1f} at most), all together "
-        f"{seconds[len(seconds) // 2]:.1f} s median ({seconds[-1]:.1f}), two cores.\n\n"
+        f"## {len(rows)} scenes simulated with GalSim\n\n{_SCENES}Failed: {len(found['failures'])}; likelihood of the draws: "
+        f"{counts}; verdict trusts {sum(row['trusted'] for row in rows)}. Fit {fit[len(fit) // 2]:.1f} s median "
+        f"({fit[-1]:.1f} at most), all together {seconds[len(seconds) // 2]:.1f} s median ({seconds[-1]:.1f}), two cores.\n\n"
         + _ranks(found["table"])
     )
 
