@@ -7,8 +7,8 @@ from typing import Any
 
 from machine import markdown_table
 
-_SIMULATED = """True parameters from the prior (n log-uniform from 0.5 to 6), images of 64², 32² and 24² pixels; each is fitted
-and sampled as any images are (2 chains of 500 draws), by `bj.calibrate`.
+_SIMULATED = """True parameters from the prior (n log-uniform from 0.5 to 6), images of 64², 32² and 24² pixels; each is
+fitted and sampled as any images are (2 chains of 500 draws), by `bj.calibrate`.
 
 """
 _SCENES = """One Sersic galaxy each, S/N 15 to 200, every third undetected in its last band; automatic starts, PSFs given as
@@ -129,9 +129,9 @@ def scenes(found: dict) -> str:
     kinds = sorted({row["likelihood"] for row in rows})
     counts = ", ".join(f"{sum(row['likelihood'] == kind for row in rows)} {kind}" for kind in kinds)
     return (
-        f"## {len(rows)} scenes simulated with GalSim\n\n{_SCENES}Failed: {len(found['failures'])}; likelihood of the draws: "
-        f"{counts}; verdict trusts {sum(row['trusted'] for row in rows)}. Fit {fit[len(fit) // 2]:.1f} s median "
-        f"({fit[-1]:.1f} at most), all together {seconds[len(seconds) // 2]:.1f} s median ({seconds[-1]:.1f}), two cores.\n\n"
+        f"## {len(rows)} scenes simulated with GalSim\n\n{_SCENES}Failed: {len(found['failures'])}; likelihood of the "
+        f"draws: {counts}; verdict trusts {sum(row['trusted'] for row in rows)}. Fit {fit[len(fit) // 2]:.1f} s median "
+        f"({fit[-1]:.1f} at most), in all {seconds[len(seconds) // 2]:.1f} s median ({seconds[-1]:.1f}), two cores.\n\n"
         + _ranks(found["table"])
     )
 
