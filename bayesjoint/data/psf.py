@@ -13,6 +13,7 @@ from bayesjoint.data.transfer import PointSpread, pixel_response
 
 UNDERSAMPLED_FWHM = 2.5
 TRUNCATED_SHARE = 0.02
+EDGE_SHARE = 0.005
 
 
 class PSF(PointSpread):
@@ -80,9 +81,10 @@ class PSF(PointSpread):
                 "analytic PSF",
                 stacklevel=2,
             )
-        if (share := _share_outside(self.stamp)) > TRUNCATED_SHARE:
+        share, edge = _share_outside(self.stamp), _share_at_edge(self.stamp, self.oversampling)
+        if share > TRUNCATED_SHARE or edge > EDGE_SHARE:
             warnings.warn(
-                f"about {100 * share:.0f} % of the PSF's light lies outside its stamp of "
+                f"about {100 * share:.2g} % of the PSF's light lies outside its stamp of "
                 f"{stamp.shape[1]}x{stamp.shape[0]}, going by how its wings fall towards the edge; the stamp is "
                 "normalised to 1, so that fluxes will come out that much too low: give a larger stamp",
                 stacklevel=2,
@@ -229,6 +231,11 @@ def _nearest_middle(origin: Any, oversampling: int, shape: tuple[int, int]) -> n
     in_samples = np.asarray(origin, dtype=float)
     readings = in_samples, in_samples * oversampling
     return min(readings, key=lambda reading: float(np.sum((reading - middle) ** 2)))
+
+
+def _share_at_edge(stamp: np.ndarray, oversampling: int) -> float:
+    """Light in the outermost image pixels of a stamp."""
+    return float(1 - stamp[oversampling:-oversampling, oversampling:-oversampling].sum())
 
 
 def _share_outside(stamp: np.ndarray, ratio: float = 0.75) -> float:

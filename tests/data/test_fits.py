@@ -117,7 +117,7 @@ def test_arguments_beat_the_file(write, build, tmp_path):
 def test_psf_sources(write, build, tmp_path):
     assert read_psf("gaussian:1.12") == GaussianPSF(1.12)
     assert read_psf("Moffat:0.9:3.5") == moffat_psf(0.9, 3.5)
-    path = build.fits(tmp_path / "psf.fits", stamp(4.0), OVERSAMP=2, PIXINCL=False)
+    path = build.fits(tmp_path / "psf.fits", stamp(3.5), OVERSAMP=2, PIXINCL=False)
     psf = read_psf(path)
     assert (psf.oversampling, psf.includes_pixel) == (2, False)
     assert isinstance(read_psf(write()), PSF) and read_psf(write()).stamp.shape == (25, 25)

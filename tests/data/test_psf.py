@@ -103,7 +103,7 @@ def test_zero_frequency_carries_all_flux():
     for psf in (
         gaussian_psf(2.0),
         moffat_psf(2.0, 2.5),
-        PSF(np.outer([0, 1, 0], [0, 1, 4, 1, 0]) / 6, oversampling=2),
+        PSF(np.pad(np.outer([1.0], [1, 4, 1]) / 6, 2), oversampling=2),
     ):
         transfer, orders = folded_transfer(psf, (32, 32), np.eye(2))
         assert orders[0] == (0, 0)
@@ -183,6 +183,19 @@ def test_stamps_wide_enough_pass_without_a_word(stamp, noise):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         PSF(stamp / stamp.sum())
+
+
+@pytest.mark.parametrize("oversampling", [1, 3])
+@pytest.mark.parametrize("half, is_told", [(5, True), (7, False)])
+def test_light_in_the_outermost_pixels_is_told(half, is_told, oversampling):
+    """A Gaussian of sigma 2 pixels, cut where hardly anything is left to lie outside."""
+    axis = np.arange(-half * oversampling, half * oversampling + 1) / oversampling
+    wide = np.exp(-0.5 * (axis / 2.0) ** 2)
+    stamp = np.outer(wide, wide) / wide.sum() ** 2
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        PSF(stamp, oversampling=oversampling)
+    assert any("outside its stamp" in str(one.message) for one in caught) == is_told
 
 
 class Epsf:
