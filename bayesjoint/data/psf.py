@@ -23,7 +23,7 @@ class PSF(PointSpread):
     ----------
     stamp : array (ny, nx)
         Samples of the PSF, normalised to sum 1 on entry, with a warning when the sum was off by over 1 %, and
-        when over 2 % of the light seems to lie outside the stamp.
+        when over 2 % of the light seems to lie outside the stamp, or over 0.5 % lies in its outermost pixels.
     oversampling : int
         Samples per image pixel along each axis.
     includes_pixel : bool
