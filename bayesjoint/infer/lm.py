@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.infer.blame import blame
 from bayesjoint.infer.curvature import Quadratic, quadratic
 from bayesjoint.infer.space import Layout, Program
 
@@ -75,7 +76,8 @@ def climb(
     state = Climb(z, here, _reach(here), np.full(len(z), 1e-300))
     if not np.isfinite(state.log_posterior):
         raise ValueError(
-            "the log posterior is not finite at the start: check that no prior excludes it and no pixel is NaN"
+            f"the log posterior is not finite at the start: {blame(program, layout, z, args)}; give another "
+            "start=, or mend the program there"
         )
     while not state.reason:
         gradient = np.asarray(state.here.gradient)

@@ -22,6 +22,7 @@ from numpyro.distributions.transforms import biject_to
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.observed import is_rendered, site_log_density
+from bayesjoint.infer.tracing import plain_words
 from bayesjoint.model.observe import RecordLight
 from bayesjoint.render.images import Light
 
@@ -68,7 +69,8 @@ def find_latents(program: Program, args: tuple) -> Layout:
     Raises
     ------
     ValueError
-        For programs without latents or without observed sites, with discrete or improper latents.
+        For programs without latents or without observed sites, with discrete or improper latents, with shapes or
+        branches that depend on values, or with two sites of one name.
     """
     found: dict[str, tuple] = {}
     observed: list[str] = []
@@ -82,7 +84,8 @@ def find_latents(program: Program, args: tuple) -> Layout:
             elif site["type"] == "sample":
                 found[name] = _describe_latent(name, site)
 
-    jax.eval_shape(run, args)
+    with plain_words(program):
+        jax.eval_shape(run, args)
     label = getattr(program, "__name__", repr(program))
     if not found:
         raise ValueError(
