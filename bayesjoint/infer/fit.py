@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.curvature import quadratic, values_and_errors
 from bayesjoint.infer.goodness import judge_fit, judge_images
 from bayesjoint.infer.lm import Climb, climb, covariance_of
 from bayesjoint.infer.pixels import PixelFit, pixel_fits
-from bayesjoint.infer.space import Layout, Program, find_latents, start_vector
+from bayesjoint.infer.space import Layout, Program, find_latents
+from bayesjoint.infer.start import starting_point, values_of_fit
 from bayesjoint.infer.verdict import Verdict
 
 _PLAIN = ("log_posterior", "iterations", "converged", "reason", "advice", "seconds")
@@ -47,6 +47,8 @@ class MapFit:
     advice : tuple of str
         What to do about it when something looks wrong.
     seconds : float
+    bands, image_names : tuple of str
+        Of the images.
     """
 
     values: dict[str, np.ndarray]
@@ -62,6 +64,8 @@ class MapFit:
     advice: tuple[str, ...] = ()
     seconds: float = 0.0
     path: tuple[dict[str, float], ...] = field(default=(), repr=False)
+    bands: tuple[str, ...] = ()
+    image_names: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -117,7 +121,7 @@ def fit_map(
     program: Program,
     images: Any,
     *more: Any,
-    start: dict[str, Any] | None = None,
+    start: Mapping[str, Any] | MapFit | None = None,
     starts: int = 1,
     seed: int = 0,
     max_iterations: int = 100,
@@ -133,8 +137,9 @@ def fit_map(
     images : ImageSet or Image
     *more
         Further arguments of the program.
-    start : dict, optional
-        Values of latent sites to start from; by default what the site suggests, else the prior's median.
+    start : dict or MapFit, optional
+        Values of latent sites to start from; by default what the site suggests, else the prior's median. Of another fit,
+        the values of its latents that have the same names, band by band and image by image: so after adding a band.
     starts : int
         Number of starts; beyond the first they are scattered about it, and the best maximum is kept.
     seed : int
@@ -166,8 +171,8 @@ def fit_map(
     began = time.perf_counter()
     args = jax.device_put((images, *more))
     layout = find_latents(program, args)
-    _check_start(start or {}, layout)
-    first = np.asarray(_start(program, layout, args, start or {}))
+    known = values_of_fit(program, layout, args, start) if isinstance(start, MapFit) else start
+    first = starting_point(program, layout, args, known or {})
     scatter = np.random.default_rng(seed)
     best: Climb | None = None
     for k in range(starts):
@@ -177,27 +182,6 @@ def fit_map(
             best = found
     assert best is not None
     return _finish(program, layout, images, args, best, began)
-
-
-def _start(program: Program, layout: Layout, args: tuple, given: dict) -> jax.Array:
-    z = _start_jitted(program, layout, args, given)
-    if not np.all(np.isfinite(z)):
-        bad = [label for label, x in zip(layout.labels, np.asarray(z), strict=True) if not np.isfinite(x)]
-        raise ValueError(
-            f"the start is outside the support of {', '.join(bad)}: give start= within the prior"
-        )
-    return z
-
-
-_start_jitted = quick_jit(start_vector, static_argnames=("program", "layout"))
-
-
-def _check_start(start: dict[str, Any], layout: Layout) -> None:
-    unknown = sorted(set(start) - set(layout.names))
-    if unknown:
-        raise ValueError(
-            f"start names {', '.join(unknown)}; the program's latents are {', '.join(layout.names)}"
-        )
 
 
 def _width(best: Climb | None, z: np.ndarray) -> np.ndarray:
@@ -227,6 +211,8 @@ def _finish(program, layout, images, args, end: Climb, began: float) -> MapFit:
         advice=_advice(end, layout),
         seconds=time.perf_counter() - began,
         path=tuple(end.path),
+        bands=tuple(getattr(images, "bands", ())),
+        image_names=tuple(getattr(images, "names", ())),
     )
 
 
@@ -248,6 +234,10 @@ def unpack_fit(
     )
     plain = json.loads(str(packed["plain"]))
     plain["advice"] = tuple(plain["advice"])
+    plain |= {
+        "bands": tuple(getattr(images, "bands", ())),
+        "image_names": tuple(getattr(images, "names", ())),
+    }
     there = quadratic(program, layout, jnp.asarray(z), args)
     means, noises = jax.device_get((there.means, there.noises))
     pixels = pixel_fits(means, noises, images)

@@ -131,7 +131,7 @@ def scenes(found: dict) -> str:
     return (
         f"## {len(rows)} scenes simulated with GalSim\n\n{_SCENES}Failed: {len(found['failures'])}; likelihood of the "
         f"draws: {counts}; verdict trusts {sum(row['trusted'] for row in rows)}. Fit {fit[len(fit) // 2]:.1f} s median "
-        f"({fit[-1]:.1f} at most), in all {seconds[len(seconds) // 2]:.1f} s median ({seconds[-1]:.1f}), two cores.\n\n"
+        f"({fit[-1]:.1f} at most), in all {seconds[len(seconds) // 2]:.1f} s median ({seconds[-1]:.1f}).\n\n"
         + _ranks(found["table"])
     )
 

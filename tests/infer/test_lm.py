@@ -122,7 +122,7 @@ def test_start_outside_the_support_is_refused():
 
 def test_nan_at_the_start_is_refused():
     with pytest.raises(
-        ValueError, match="not finite at the start: check that no prior excludes it and no pixel is NaN"
+        ValueError, match="not finite at the start: site 'obs' has -inf; give another start="
     ):
         bj.fit_map(line, np.array([0.0, 1.0, np.nan, 3.0, 4.0]))
 
@@ -163,3 +163,28 @@ def test_a_second_galaxy_compiles_nothing(scene, cuspy, compilations):
     compilations.clear()
     fit = bj.fit_map(PROGRAM, images)
     assert fit.converged and compilations == []
+
+
+def test_a_band_added_later_starts_where_the_fit_was(scene):
+    """The same maximum, in fewer steps; the new band's own latents start as they would."""
+    images = scene.simulate(seed=5, brightness={"g": 60.0, "r": 100.0, "i": 30.0}, n=3.0)
+    before = bj.fit_map(PROGRAM, bj.ImageSet([images["r"], images["g"]]))
+    alone, added = bj.fit_map(PROGRAM, images), bj.fit_map(PROGRAM, images, start=before)
+    assert added.converged and added.iterations < alone.iterations
+    errors = np.sqrt(np.diag(alone.covariance))
+    assert np.max(np.abs(added.unconstrained - alone.unconstrained) / errors) < 0.02
+    at_once = bj.fit_map(PROGRAM, images, start=before, max_iterations=0)
+    order = [before.bands.index(band) for band in ("g", "r")]
+    np.testing.assert_allclose(at_once.values["galaxy_n"], before.values["galaxy_n"], rtol=1e-6)
+    np.testing.assert_allclose(
+        at_once.values["galaxy_total"][:2], np.asarray(before.values["galaxy_total"])[order], rtol=1e-6
+    )
+    assert at_once.values["galaxy_total"][2] == 0.0
+
+
+def test_a_start_from_another_programs_fit_takes_what_is_common(scene, images):
+    """Latents of other shapes are left at their own starts."""
+    shared = bj.fit_map(PROGRAM, images)
+    free = bj.fit_map(bj.joint_model(per_band=("n",)), images, start=shared, max_iterations=0)
+    np.testing.assert_allclose(free.values["galaxy_q"], shared.values["galaxy_q"], rtol=1e-6)
+    assert np.ptp(free.values["galaxy_n"]) == 0 and free.values["galaxy_n"][0] != shared.values["galaxy_n"]
