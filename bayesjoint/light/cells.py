@@ -56,7 +56,7 @@ def hermite_cubics(value, slope, nodes: np.ndarray) -> Any:
 
 
 def look_up(
-    cells: Cells, make: Callable[..., Array], k2: Array, shape: Array, table: Array, which: Any = None
+    cells: Cells, make: Callable[..., Array] | None, k2: Array, shape: Array, table: Array, which: Any = None
 ) -> Array:
     """The transform at k2, any shape of array, from the table of its parameters.
 
@@ -66,8 +66,8 @@ def look_up(
     Parameters
     ----------
     cells : Cells
-    make : function (shape, dtype)
-        Makes the table, differentiable; hashable.
+    make : function (shape, dtype), or None
+        Makes the table, differentiable; hashable. Without it second derivatives by the parameters are refused.
     k2 : array
     shape : array (P,)
     table : array (1 + P, cells, 4)
@@ -108,6 +108,11 @@ def _derivative_jvp(
         for i in range(shape.size):
             if row == 0:
                 slope = _derivative(cells, make, 1 + i, order, *primals)
+            elif make is None:
+                raise NotImplementedError(
+                    "second derivatives of the pixels of a profile that is not radial (Superellipse, FourierModes, Warp) are "
+                    "not known: take differences of its gradient"
+                )
             else:
                 slope = evaluate(cells, k2, _row_by_shape(make, row, i, shape, table, which), order)
             tangent = tangent + slope * _everywhere(dshape[i].astype(value.dtype), value.shape)

@@ -142,32 +142,30 @@ class PolarKind:
             table = hermite_cubics(value, slope, CELLS.nodes())[:, :, None].astype(square.dtype)
             read = _evaluate
         else:
-            read = partial(look_up, CELLS, self.transform_table)
+            read = partial(look_up, CELLS, None)
         turn = _unit_power(k1, k2, square, self.fold)
 
         @jax.checkpoint
         def add_order(carry, order):
             """One order more; angles by multiplication, one turn after the other."""
             (cosine, sine), real, imaginary = carry
-            parts, even, odd, number = order
-            term = cosine * read(square, shape, parts[0], (number, 0))
+            parts, even, odd = order
+            term = cosine * read(square, shape, parts[0])
             if not self.is_mirrored:
-                term = term + sine * read(square, shape, parts[1], (number, 1))
+                term = term + sine * read(square, shape, parts[1])
             angle = cosine * turn[0] - sine * turn[1], sine * turn[0] + cosine * turn[1]
             return (angle, real + even * term, imaginary + odd * term), None
 
         zero = jnp.zeros_like(square)
         even, odd = (jnp.asarray(sign, square.dtype) for sign in _signs(self.orders))
         carry = (jnp.ones_like(square), zero), zero, zero
-        (_, real, imaginary), _ = jax.lax.scan(
-            add_order, carry, (table, even, odd, jnp.arange(len(self.orders)))
-        )
+        (_, real, imaginary), _ = jax.lax.scan(add_order, carry, (table, even, odd))
         if self.fold % 2 == 0:
             return real, None
         return real, imaginary * jnp.sqrt(jnp.maximum(square, 1e-30))
 
 
-def _evaluate(k2, shape, table, which) -> jax.Array:
+def _evaluate(k2, shape, table) -> jax.Array:
     """Without slopes by the parameters, which derivatives of derivatives would not see move."""
     return evaluate(CELLS, k2, table[0])
 

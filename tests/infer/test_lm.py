@@ -121,9 +121,7 @@ def test_start_outside_the_support_is_refused():
 
 
 def test_nan_at_the_start_is_refused():
-    with pytest.raises(
-        ValueError, match="not finite at the start: site 'obs' has -inf; give another start="
-    ):
+    with pytest.raises(ValueError, match="not finite at the start: site 'obs' has -inf; give another start="):
         bj.fit_map(line, np.array([0.0, 1.0, np.nan, 3.0, 4.0]))
 
 

@@ -212,3 +212,15 @@ def test_what_is_refused():
     for radii in (1.0, (1.0, np.nan)):
         with pytest.raises(ValueError, match="radii must be two or more positive, increasing"):
             bj.Warp(galaxy(), [0.0, 1.0], [1.0, 1.0], radii)
+
+
+def test_second_derivatives_are_refused(build):
+    """Rather than found without what the form of each order adds."""
+    image = build.image((20, 24), 0.6, bj.gaussian_psf(1.8))
+
+    def total(n):
+        sersic = bj.Sersic((0.1, 0.2), 0.6, 20.0, n, 1.5, 2.0)
+        return jnp.sum(bj.render(image, bj.FourierModes(sersic, (0.1,), (30.0,), (3,))) ** 2)
+
+    with pytest.raises(NotImplementedError, match="take differences of its gradient"):
+        jax.hessian(total)(1.7)
