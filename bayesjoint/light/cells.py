@@ -110,7 +110,7 @@ def _derivative_jvp(
                 slope = _derivative(cells, make, 1 + i, order, *primals)
             elif make is None:
                 raise NotImplementedError(
-                    "second derivatives of the pixels of a profile that is not radial (Superellipse, FourierModes, Warp) are "
+                    "second derivatives of the pixels of a profile that is not radial (Superellipse, Warp, ...) are "
                     "not known: take differences of its gradient"
                 )
             else:
