@@ -21,8 +21,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.compilation import quick_jit
+from bayesjoint.infer.basis import (
+    at_waves,
+    linear_map,
+    log_likelihood_errors,
+    principal_components,
+    telling_waves,
+)
 from bayesjoint.infer.curvature import quadratic, site_weights
-from bayesjoint.infer.features import light_features, stack_waves
+from bayesjoint.infer.features import light_features, stack_waves, term_count
 from bayesjoint.infer.observed import observe_mean
 from bayesjoint.infer.renders import for_draws
 from bayesjoint.infer.space import (
@@ -34,8 +41,8 @@ from bayesjoint.infer.space import (
 from bayesjoint.light.noise import NoiseScale
 from bayesjoint.render.images import Light
 
-RANK = 64
-_RIDGE = 1e-8
+FEW_WAVES = 40, 64  # of the hundred, tried first
+TOLERATED = 2e-3  # standard deviation of the log likelihood that fewer waves may add, at points wider than the posterior
 
 
 class Form(NamedTuple):
@@ -154,16 +161,11 @@ def compress(program: Program, layout: Layout, fitted: Fitted, draws: np.ndarray
     for names, start in zip(fitted.sites, starts, strict=True):
         rows = [departures[name][row] for name in names for row in range(len(departures[name]))]
         residuals = [residual for stack in start.residuals for residual in stack]
-        origin, values = start.features[0], start.features[1:][kept]
-        parts = [
-            _reduce(
-                rows[i] if len(kept) == len(draws) else rows[i][kept], residuals[i], values[:, i] - origin[i]
-            )
-            for i in range(len(rows))
-        ]
-        to_coefficients, slope = (np.stack(part) for part in zip(*parts, strict=True))
+        bases = []
+        for row, residual in zip(rows, residuals, strict=True):
+            bases.append(principal_components(row if len(kept) == len(draws) else row[kept], residual))
         chi2 = np.array([np.sum(residual**2) for residual in residuals])
-        forms.append(Form(start.waves, origin, to_coefficients, slope, chi2, start.count))
+        forms.append(_form(start, kept, bases, chi2))
     before = Compressed(tuple(forms), np.zeros(()))
     there = compressed_log_posterior(program, layout, jnp.asarray(fitted.centre), args, before)
     return before._replace(constant=np.asarray(fitted.log_posterior - there))
@@ -177,42 +179,48 @@ def exact_log_posteriors(
     return for_draws(program, layout, draws, args, reduce, fitted.means, keep=lambda rows, found: None)
 
 
-def _reduce(
-    departures: np.ndarray, residual: np.ndarray, features: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """From features (N, F) to coefficients (F, rank), and the residual (pixels,) along the basis, of one image.
+def _form(start: _Start, kept: np.ndarray, bases: list[tuple], chi2: np.ndarray) -> Form:
+    """The form of one light: at as few wave vectors as tell its departures well enough, at the points that were kept.
 
-    `departures` (N, pixels) are those of the weighted model pixels. Only their products among each other are needed.
+    The coefficients follow from what the light is at these; the fewer they are, the quicker is a step of the sampler.
     """
-    squares, along = np.zeros((len(departures),) * 2), np.zeros(len(departures))
-    for pixels in np.split(np.arange(departures.shape[1]), range(1 << 15, departures.shape[1], 1 << 15)):
-        block = departures[:, pixels[0] : pixels[-1] + 1]
-        squares += block @ block.T
-        along += block @ residual[pixels[0] : pixels[-1] + 1]
-    rank = min(RANK, len(departures))
-    values, vectors = np.linalg.eigh(squares)
-    values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
-    size = np.sqrt(np.maximum(values, 0.0))
-    met = size > 1e-6 * max(size[0], 1e-300)
-    slope = np.where(met, vectors.T @ along / np.where(met, size, 1.0), 0.0)
-    unit = np.sqrt(np.mean(features**2, axis=0))
-    unit = np.where(unit > 0, unit, 1.0)
-    left, singular, right = np.linalg.svd(features / unit, full_matrices=False)
-    damped = singular / (singular**2 + (_RIDGE * singular[0]) ** 2)
-    to_coefficients = (right.T * damped) @ (left.T @ (vectors * np.where(met, size, 0.0))) / unit[:, None]
-    padding = RANK - rank
-    return np.pad(to_coefficients, ((0, 0), (0, padding))), np.pad(slope, (0, padding))
+    form, error = _form_at(start.waves.shape[2], start, kept, bases, chi2)
+    for number in FEW_WAVES:
+        fewer, more_error = _form_at(number, start, kept, bases, chi2)
+        if more_error < max(TOLERATED, error):
+            return fewer
+    return form
+
+
+def _form_at(
+    number: int, start: _Start, kept: np.ndarray, bases: list[tuple], chi2: np.ndarray
+) -> tuple[Form, float]:
+    """The form at the `number` of waves that tell most, and the standard deviation of the log likelihood's error."""
+    terms, count = int(start.terms), start.waves.shape[2]
+    origin, values = start.features[0], start.features[1:][kept]
+    parts, error = [], np.zeros(len(kept))
+    for i, (coefficients, slope) in enumerate(bases):
+        departures = values[:, i] - origin[i]
+        chosen = telling_waves(departures, terms, count, number)
+        told = at_waves(departures, terms, count, chosen)
+        to_coefficients = linear_map(told, coefficients)
+        error += log_likelihood_errors(told, to_coefficients, coefficients, slope)
+        first = at_waves(origin[i][None], terms, count, chosen)[0]
+        parts.append((start.waves[i][:, chosen], first, to_coefficients, slope))
+    waves, first, to_coefficients, slope = (np.stack(part) for part in zip(*parts, strict=True))
+    return Form(waves, first, to_coefficients, slope, chi2, start.count), float(np.std(error))
 
 
 class _Start(NamedTuple):
-    """Of one light: its waves, its features at points (N, images, F), each stack's weighted residuals at the first, and the
-    number of weighted pixels of each image.
+    """Of one light: its waves, its features at points (N, images, F), each stack's weighted residuals at the first, the
+    number of weighted pixels of each image, and of how many terms their PSFs are sums.
     """
 
     waves: Any
     features: Any
     residuals: list
     count: Any
+    terms: Any
 
 
 @partial(quick_jit, static_argnames=("program", "layout"))
@@ -240,7 +248,8 @@ def _features(program: Program, layout: Layout, points, means: dict, args: tuple
         return [light_features(light, w) for light, w in zip(lights, waves, strict=True)]
 
     features = jax.lax.map(at, points)
-    return [_Start(*parts) for parts in zip(waves, features, residuals, counts, strict=True)]
+    terms = [jnp.asarray(term_count(light)) for _, light in lights]
+    return [_Start(*parts) for parts in zip(waves, features, residuals, counts, terms, strict=True)]
 
 
 def _departures(

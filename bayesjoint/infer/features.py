@@ -5,6 +5,7 @@ They are known in closed form, and cost the same for any number of pixels.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import jax
@@ -34,23 +35,30 @@ def light_features(light: Light, waves, parameters=None) -> jax.Array:
     -------
     array (images, F)
     """
-
+    count = term_count(light)
     parameters = light.parameters() if parameters is None else parameters
-    frames, found = frames_of(light.stacks), []
-    for stack, rows in zip(light.stacks, light.rows(), strict=True):
+    whole = (parameters, waves, frames_of(light.stacks))
+    pairs = zip(light.stacks, light.rows(), strict=True)
+    found = []
+    # images of all stacks at once where their PSFs are of one kind: there are the fewer steps to a program
+    for weights, group in groupby(pairs, key=lambda pair: pair[0].psf_weights):
 
-        def of_image(parameters, waves, frame, weights=stack.psf_weights):
-            return _image_features(light.components(parameters), waves, frame, weights)
+        def of_image(parameters, waves, frame, weights=weights):
+            return _image_features(light.components(parameters), waves, frame, weights, count)
 
-        found.append(
-            jax.vmap(of_image)(*jax.tree.map(lambda a, rows=rows: a[rows], (parameters, waves, frames)))
-        )
-    longest = max(each.shape[1] for each in found)
-    return jnp.concatenate([jnp.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in found])
+        taken = [rows for _, rows in group]
+        rows = slice(taken[0].start, taken[-1].stop)
+        found.append(jax.vmap(of_image)(*jax.tree.map(lambda a, rows=rows: a[rows], whole)))
+    return jnp.concatenate(found)
 
 
-def _image_features(components: tuple, waves, frame, psf_weights) -> jax.Array:
-    """The features (F,) of one image; where its PSF is a sum of terms, those of each term."""
+def term_count(light: Light) -> int:
+    """Of how many terms the PSF of an image is the sum, at most."""
+    return max(1 if stack.psf_weights is None else stack.transfer.shape[1] for stack in light.stacks)
+
+
+def _image_features(components: tuple, waves, frame, psf_weights, count: int) -> jax.Array:
+    """The features (F,) of one image; where its PSF is a sum of terms, those of each term, `count` of them at most."""
     corrections = [c for c in components if isinstance(c, Registration)]
     terms, others = jnp.zeros((2, 1, waves.shape[1]), waves.dtype), []
 
@@ -77,6 +85,7 @@ def _image_features(components: tuple, waves, frame, psf_weights) -> jax.Array:
             terms = terms + jnp.sum(jax.vmap(of_source)(component.sources), axis=0)
         else:
             terms = terms + of_source(component)
+    terms = jnp.pad(terms, ((0, 0), (0, count - terms.shape[1]), (0, 0)))
     return jnp.concatenate([terms.ravel(), *others])
 
 

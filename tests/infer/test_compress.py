@@ -12,7 +12,7 @@ from numpyro import handlers
 from numpyro.handlers import scope
 
 import bayesjoint as bj
-from bayesjoint.infer import compress, sampler
+from bayesjoint.infer import basis, compress, sampler
 from bayesjoint.infer import draws as draws_module
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.nuts import Tuning
@@ -146,7 +146,7 @@ def test_a_mask_and_an_empty_corner(scene):
 
 def test_one_too_coarse_is_noticed_and_left_for_the_exact(images, monkeypatch):
     """With a basis of two images nothing fits: the exact likelihood is sampled, or the verdict refuses the result."""
-    monkeypatch.setattr(compress, "RANK", 2)
+    monkeypatch.setattr(basis, "RANK", 2)
     program = bj.joint_model("coarse")
     fit = bj.fit_map(program, images)
     tuning = Tuning(draws=30, chains=2, warmup=60, seed=0)
