@@ -24,7 +24,7 @@ import numpy as np
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.curvature import quadratic, site_weights
-from bayesjoint.infer.observed import observe_mean, site_log_density
+from bayesjoint.infer.observed import in_sigma, observe_mean, site_log_density
 from bayesjoint.infer.space import (
     Layout,
     Program,
@@ -288,7 +288,7 @@ def _features(program: Program, layout: Layout, points, means: dict, args: tuple
     waves, residuals, counts = [], [], []
     for sites, light in lights:
         waves.append(jnp.concatenate([_stack_waves(stack) for stack in light.stacks]))
-        observed = [observe_mean(trace[site], means[site]) for site in sites]
+        departures = [in_sigma(trace[site], trace[site]["value"] - means[site]) for site in sites]
         counts.append(
             jnp.concatenate(
                 [
@@ -297,9 +297,7 @@ def _features(program: Program, layout: Layout, points, means: dict, args: tuple
                 ]
             )
         )
-        residuals.append(
-            [_flat(o.score / jnp.sqrt(jnp.where(o.weight > 0, o.weight, 1.0))) for o in observed]  # type: ignore[union-attr]
-        )
+        residuals.append([_flat(departure) for departure in departures])
 
     def at(z):
         lights = density_and_light(program, layout, z, args)[1]
@@ -318,8 +316,7 @@ def _exact(program: Program, layout: Layout, zs, means: dict, args: tuple) -> tu
         density = log_determinant + sum(site_log_density(s) for s in trace.values() if s["type"] == "sample")
         departures = {}
         for name, mean in means.items():
-            observed = observe_mean(trace[name])
-            departure = jnp.sqrt(observed.weight) * (observed.mean - mean)  # type: ignore[union-attr]
+            departure = in_sigma(trace[name], observe_mean(trace[name]).mean - mean)  # type: ignore[union-attr]
             departures[name] = _flat(departure).astype(jnp.float32)
         return density, departures
 

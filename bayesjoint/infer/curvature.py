@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from bayesjoint.compilation import quick_jit
+from bayesjoint.data.whitening import whiten
 from bayesjoint.infer.observed import log_scale, observe_mean, site_log_density
 from bayesjoint.infer.space import (
     Layout,
@@ -101,15 +102,25 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         def pixels(scene):
             return draw(image, scene, grids, light.kinds, either(own, shared))
 
+        def column(move):
+            moved = jax.jvp(pixels, (scene,), (move,))[1]
+            return moved if image.whitening is None else whiten(image.whitening, image.invvar, moved)
+
         model = pixels(scene)
         # one column after the other: all at once they would not fit the cache
-        columns = jax.lax.map(lambda move: jax.jvp(pixels, (scene,), (move,))[1], moves)
+        columns = jax.lax.map(column, moves)
         columns = columns.reshape(columns.shape[0], -1)
+        shown, invvar, normaliser = model, image.invvar, image.log_normaliser
+        if image.whitening is not None:
+            data, shown, invvar = _whitened(image, data - model)
         if noise:
-            return *_noisy_terms(noise, image, data, model, weight, columns), model
-        known = GaussianPixels(model, image.invvar, image.log_normaliser)
-        weighted = columns * (weight * image.invvar).ravel()
-        residual = (data - model).ravel()
+            value, *slopes = _noisy_terms(noise, invvar, data, shown, weight, columns)
+            if image.whitening is not None:
+                value += weight * image.whitening.log_determinant
+            return value, *slopes, model
+        known = GaussianPixels(shown, invvar, normaliser)
+        weighted = columns * (weight * invvar).ravel()
+        residual = (data - shown).ravel()
         return weight * known.log_prob(data), weighted @ residual, weighted @ columns.T, model
 
     total, slopes, squares, means = light.log_range(), [], [], []
@@ -124,12 +135,18 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
     return total, jnp.concatenate(slopes), jnp.concatenate(squares), means
 
 
-def _noisy_terms(noise: tuple, image, data, model, weight, columns) -> tuple:
+def _whitened(image, residual) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Data, model and inverse variance of pixels that are independent, in place of those that correlate."""
+    independent = whiten(image.whitening, image.invvar, residual)
+    return independent, jnp.zeros_like(independent), (image.invvar > 0).astype(independent.dtype)
+
+
+def _noisy_terms(noise: tuple, invvar, data, model, weight, columns) -> tuple:
     """Log density (), gradient (K,) and curvature (K, K) of one image in t, the noise's parameters last.
 
     `columns` (K, pixels) are dm/dt.
     """
-    terms = density_terms(noise, data, model, image.invvar)
+    terms = density_terms(noise, data, model, invvar)
     last = columns.shape[0] - terms.slope.size
     gradient = (columns @ terms.score.ravel()).at[last:].add(terms.slope)
     cross = columns @ terms.cross.reshape(terms.slope.size, -1).T
