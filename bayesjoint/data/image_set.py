@@ -101,12 +101,7 @@ class ImageSet(Sequence[Image]):
 
         Images no larger than a window draw its sources as a whole.
         """
-        new = object.__new__(ImageSet)
-        new.__dict__.update(self.__dict__)
-        new.originals = tuple(image.with_windows(*widths) for image in self.originals)
-        new.members = _members(new.originals)
-        new.stacks = _stacks([[new.originals[i] for i in m] for m in new.members])
-        return new
+        return self._with_originals(tuple(image.with_windows(*widths) for image in self.originals))
 
     def without_data(self) -> ImageSet:
         """The same images with their pixels unknown: `observe` then samples them.
@@ -131,6 +126,25 @@ class ImageSet(Sequence[Image]):
         new.__dict__.update(self.__dict__)
         new.originals = tuple(image.with_data(each) for image, each in zip(self, pixels, strict=True))
         new.stacks = _stacks([[new.originals[i] for i in m] for m in self.members])
+        return new
+
+    def with_noise_correlations(self, correlations: Sequence[Any]) -> ImageSet:
+        """The same images with noise that correlates between pixels; starting values stay as they were.
+
+        Parameters
+        ----------
+        correlations : sequence of array (odd, odd), NoiseCorrelation or None
+            Of each image, as `Image(noise_correlation=)` has it.
+        """
+        if len(correlations) != len(self):
+            raise ValueError(f"got {len(correlations)} correlations for {len(self)} images: give one for each, or None")
+        pairs = zip(self, correlations, strict=True)
+        return self._with_originals(tuple(image.with_noise_correlation(each) for image, each in pairs))
+
+    def _with_originals(self, images: tuple[Image, ...]) -> ImageSet:
+        new = object.__new__(ImageSet)
+        new.__dict__.update(self.__dict__, originals=images, members=_members(images))
+        new.stacks = _stacks([[images[i] for i in members] for members in new.members])
         return new
 
     def tree_flatten(self) -> tuple[tuple, tuple]:

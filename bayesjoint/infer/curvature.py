@@ -110,18 +110,7 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         # one column after the other: all at once they would not fit the cache
         columns = jax.lax.map(column, moves)
         columns = columns.reshape(columns.shape[0], -1)
-        shown, invvar, normaliser = model, image.invvar, image.log_normaliser
-        if image.whitening is not None:
-            data, shown, invvar = _whitened(image, data - model)
-        if noise:
-            value, *slopes = _noisy_terms(noise, invvar, data, shown, weight, columns)
-            if image.whitening is not None:
-                value += weight * image.whitening.log_determinant
-            return value, *slopes, model
-        known = GaussianPixels(shown, invvar, normaliser)
-        weighted = columns * (weight * invvar).ravel()
-        residual = (data - shown).ravel()
-        return weight * known.log_prob(data), weighted @ residual, weighted @ columns.T, model
+        return *_image_terms(noise, image, data, model, weight, columns), model
 
     total, slopes, squares, means = light.log_range(), [], [], []
     for site, stack, rows in zip(sites, light.stacks, light.rows(), strict=True):
@@ -135,24 +124,35 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
     return total, jnp.concatenate(slopes), jnp.concatenate(squares), means
 
 
-def _whitened(image, residual) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Data, model and inverse variance of pixels that are independent, in place of those that correlate."""
-    independent = whiten(image.whitening, image.invvar, residual)
-    return independent, jnp.zeros_like(independent), (image.invvar > 0).astype(independent.dtype)
+def _image_terms(noise: tuple, image, data, model, weight, columns) -> tuple:
+    """Log density (), gradient (K,) and curvature (K, K) of one image in t.
 
-
-def _noisy_terms(noise: tuple, invvar, data, model, weight, columns) -> tuple:
-    """Log density (), gradient (K,) and curvature (K, K) of one image in t, the noise's parameters last.
-
-    `columns` (K, pixels) are dm/dt.
+    `columns` (K, pixels) are dm/dt, whitened where the image's noise correlates.
     """
+    invvar, normaliser = image.invvar, image.log_normaliser
+    if image.whitening is not None:
+        # as good as pixels that scatter independently by 1
+        data = whiten(image.whitening, invvar, data - model)
+        model, invvar = jnp.zeros_like(data), (invvar > 0).astype(data.dtype)
+    if noise:
+        extra = 0.0 if image.whitening is None else image.whitening.log_determinant
+        return _noisy_terms(noise, invvar, data, model, weight, columns, extra)
+    weighted = columns * (weight * invvar).ravel()
+    residual = (data - model).ravel()
+    known = GaussianPixels(model, invvar, normaliser)
+    return weight * known.log_prob(data), weighted @ residual, weighted @ columns.T
+
+
+def _noisy_terms(noise: tuple, invvar, data, model, weight, columns, extra) -> tuple:
+    """As `_image_terms`, the noise's parameters last in t; `extra` is added to the log density."""
     terms = density_terms(noise, data, model, invvar)
     last = columns.shape[0] - terms.slope.size
     gradient = (columns @ terms.score.ravel()).at[last:].add(terms.slope)
     cross = columns @ terms.cross.reshape(terms.slope.size, -1).T
     curvature = (columns * terms.weight.ravel()) @ columns.T
     curvature = curvature.at[:, last:].add(cross).at[last:].add(cross.T)
-    return weight * terms.value, weight * gradient, weight * curvature.at[last:, last:].add(terms.square)
+    curvature = curvature.at[last:, last:].add(terms.square)
+    return weight * (terms.value + extra), weight * gradient, weight * curvature
 
 
 def site_weights(site: dict, images: int) -> jax.Array:
