@@ -92,6 +92,8 @@ def noise_correlation(image: Any, mask: Any = None, reach: int = 3) -> NoiseCorr
     if isinstance(reach, bool) or not isinstance(reach, int | np.integer) or reach < 1:
         raise ValueError(f"{label}: reach must be a whole number of pixels from 1 on, got {reach!r}")
     invvar = np.asarray(image.invvar)
+    if np.ptp(image.data[invvar > 0]) == 0:
+        raise ValueError(f"{label}: noise cannot be told from pixels that are all alike: give data with noise")
     blank = blank_sky(np.asarray(image.data), invvar > 0)
     if mask is not None:
         mask = np.asarray(mask)

@@ -269,8 +269,8 @@ def _correlate(stamp: Any, pixels: Any) -> jax.Array:
     """The correlation's product with pixels (ny, nx)."""
     shape = _lattice(pixels.shape, stamp.shape)
     ny, nx = pixels.shape
-    spectrum = power_spectrum(stamp, shape)
-    return jnp.fft.irfft2(spectrum * jnp.fft.rfft2(pixels, shape), shape)[:ny, :nx]
+    modes = jnp.fft.rfft2(pixels, shape)
+    return jnp.fft.irfft2(power_spectrum(stamp, shape).astype(modes.dtype) * modes, shape)[:ny, :nx]
 
 
 def _lattice(shape: tuple, stamp: tuple) -> tuple[int, int]:
@@ -290,5 +290,5 @@ def draw_correlated(key: Any, whitening: Whitening, shape: tuple[int, ...], dtyp
     lattice = _lattice((ny, nx), stamp.shape)
     root = jnp.sqrt(jnp.maximum(power_spectrum(stamp, lattice), 0.0))
     white = jnp.fft.rfft2(jax.random.normal(key, (*before, *lattice), dtype))
-    root = jnp.broadcast_to(root, white.shape)
+    root = jnp.broadcast_to(root.astype(white.dtype), white.shape)
     return jnp.fft.irfft2(root * white, lattice)[..., :ny, :nx]
