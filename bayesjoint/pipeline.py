@@ -88,19 +88,20 @@ def read(
 
 
 def with_correlations(log: Log, images: bj.ImageSet) -> bj.ImageSet:
-    """The images with the correlation of their noise, each measured on its own blank sky.
-
-    Raises
-    ------
-    ValueError
-        Where an image has too little.
-    """
-    with log.step("noise", "its correlation between pixels, on blank sky") as outcome:
-        found = [bj.noise_correlation(image) for image in images]
-        for image, correlation in zip(images, found, strict=True):
+    """The images with the correlation of their noise, each measured on its own blank sky where it has enough of it."""
+    found: list[bj.NoiseCorrelation | None] = []
+    with log.step("noise", "how it correlates between pixels, on blank sky") as outcome:
+        for image in images:
+            try:
+                correlation = bj.noise_correlation(image)
+            except ValueError as error:
+                print(f"bayesjoint: warning: taken as independent between pixels: {error}", file=sys.stderr)
+                found.append(None)
+                continue
+            found.append(correlation)
             wide = float(np.sqrt(correlation.coefficients.sum()))
             outcome.append(f"{image.name}: means of many pixels scatter {wide:.2f} times as much")
-        return images.with_noise_correlations(found)
+    return images.with_noise_correlations(found)
 
 
 def fit_images(

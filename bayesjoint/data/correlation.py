@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage, signal
 
+from bayesjoint.data.image_input import same_shape
 from bayesjoint.data.noise import blank_sky
 from bayesjoint.data.whitening import power_spectrum
 
@@ -46,16 +47,18 @@ class NoiseCorrelation:
             for place, axis in (((y, x + 1), "x"), ((y + 1, x), "y"))
         )
         wide = np.sqrt(self.coefficients.sum())
-        return f"NoiseCorrelation({along}; means of many pixels scatter {wide:.2f} times as much as without; {self.pixels} pixels)"
+        wider = f"means of many pixels scatter {wide:.2f} times as much"
+        return f"NoiseCorrelation({along}; {wider}; from {self.pixels} pixels)"
 
 
 def noise_correlation(image: Any, mask: Any = None, reach: int = 3) -> NoiseCorrelation:
     """Correlation of an image's noise, from its blank sky.
 
-    Sources are masked as where the noise is estimated, and two pixels around them. What the sky does on scales of twenty times
-    the reach is taken away. Products of pairs of blank pixels are weighted by the inverse variances; lags that are not told
-    from zero by twice their error count as zero. Last it is made a correlation that noise can have: no frequency has less
-    than a hundredth of the mean power.
+    Sources that stand out by 4.5 sigma are left out, with the light connected with them and two pixels around it. What
+    the sky does on scales of twenty times the reach is taken away. Products of pairs of blank pixels are weighted by the
+    inverse variances; lags that are not told from zero by twice their error count as zero. Last it is made a correlation
+    that noise can have: no frequency has less than a hundredth of the mean power. Light too faint to be found counts as
+    noise: it correlates, too.
 
     Parameters
     ----------
@@ -91,24 +94,30 @@ def noise_correlation(image: Any, mask: Any = None, reach: int = 3) -> NoiseCorr
     label = f"image {image.name!r}"
     if isinstance(reach, bool) or not isinstance(reach, int | np.integer) or reach < 1:
         raise ValueError(f"{label}: reach must be a whole number of pixels from 1 on, got {reach!r}")
-    invvar = np.asarray(image.invvar)
-    if np.ptp(image.data[invvar > 0]) == 0:
-        raise ValueError(f"{label}: noise cannot be told from pixels that are all alike: give data with noise")
-    blank = blank_sky(np.asarray(image.data), invvar > 0)
-    if mask is not None:
-        mask = np.asarray(mask)
-        if mask.shape != invvar.shape:
-            raise ValueError(f"{label}: mask has shape {mask.shape}, the data {invvar.shape}; they must be the same")
-        blank &= ~mask.astype(bool)
+    data, invvar = np.asarray(image.data), np.asarray(image.invvar)
+    blank = _blank(data, invvar > 0, mask, label)
     count, wanted = int(blank.sum()), _PIXELS_PER_LAG * (2 * reach + 1) ** 2
     if count < wanted:
         raise ValueError(
             f"{label}: {count} pixels of blank sky are too few to tell how noise correlates up to {reach} pixels, wanted "
             f"{wanted}: give a larger cutout, a smaller reach, or noise_correlation= as measured elsewhere"
         )
-    flat = _flattened(np.asarray(image.data), invvar * blank, 20 * reach + 1)
+    flat = _flattened(data, invvar * blank, 20 * reach + 1)
     found, errors = _by_lag(np.sqrt(invvar) * flat, blank, reach)
-    return NoiseCorrelation(_possible(np.where(np.abs(found) > _SIGNIFICANT * errors, found, 0.0)), errors, count)
+    told = np.where(np.abs(found) > _SIGNIFICANT * errors, found, 0.0)
+    return NoiseCorrelation(_possible(told), errors, count)
+
+
+def _blank(data: np.ndarray, used: np.ndarray, mask: Any, label: str) -> np.ndarray:
+    """Used pixels of blank sky that are not masked."""
+    if np.ptp(data[used]) == 0:
+        raise ValueError(
+            f"{label}: noise cannot be told from pixels that are all alike: give data with noise"
+        )
+    unmasked = np.ones(used.shape, bool)
+    if mask is not None:
+        unmasked = ~same_shape(mask, used.shape, "mask", label).astype(bool)
+    return blank_sky(data, used) & unmasked
 
 
 def _flattened(data: np.ndarray, weight: np.ndarray, size: int) -> np.ndarray:
@@ -180,10 +189,14 @@ def checked_correlation(given: Any, label: str) -> np.ndarray:
     if stamp.ndim != 2 or not all(n % 2 for n in stamp.shape):
         raise ValueError(f"{what}, of odd sides (lag 0 in the middle), got shape {stamp.shape}")
     if not np.all(np.isfinite(stamp)):
-        raise ValueError(f"{what}, got {np.sum(~np.isfinite(stamp))} that are not finite: give 0 beyond what is known")
+        raise ValueError(
+            f"{what}, got {np.sum(~np.isfinite(stamp))} that are not finite: give 0 beyond what is known"
+        )
     middle = stamp[stamp.shape[0] // 2, stamp.shape[1] // 2]
     if abs(middle - 1) > 1e-6:
-        raise ValueError(f"{what}, 1 at lag 0, got {middle:.6g} in the middle: divide by it where it is a covariance")
+        raise ValueError(
+            f"{what}, 1 at lag 0, got {middle:.6g} in the middle: divide by it where it is a covariance"
+        )
     apart = np.abs(stamp - stamp[::-1, ::-1]).max()
     if apart > 1e-6:
         raise ValueError(

@@ -137,7 +137,9 @@ class ImageSet(Sequence[Image]):
             Of each image, as `Image(noise_correlation=)` has it.
         """
         if len(correlations) != len(self):
-            raise ValueError(f"got {len(correlations)} correlations for {len(self)} images: give one for each, or None")
+            raise ValueError(
+                f"got {len(correlations)} correlations for {len(self)} images: give one for each, or None"
+            )
         pairs = zip(self, correlations, strict=True)
         return self._with_originals(tuple(image.with_noise_correlation(each) for image, each in pairs))
 

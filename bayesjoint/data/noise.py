@@ -95,8 +95,10 @@ def blank_sky(data: np.ndarray, used: np.ndarray) -> np.ndarray:
     blank, level, rms = _blank_pixels(data, used)
     mean = _three_by_three(data - level, used)
     significance = np.maximum(np.abs(data - level) / rms, np.abs(mean) / _clipped_moments(mean[blank])[1])
-    sources = ndimage.binary_propagation(used & (significance > 4.5), np.ones((3, 3)), used & (significance > 2))
-    return used & ~ndimage.binary_dilation(sources, np.ones((5, 5)))
+    sources = ndimage.binary_propagation(
+        used & (significance > 4.5), np.ones((3, 3)), used & (significance > 2)
+    )
+    return used & np.logical_not(ndimage.binary_dilation(sources, np.ones((5, 5))))
 
 
 def _three_by_three(data: np.ndarray, used: np.ndarray) -> np.ndarray:

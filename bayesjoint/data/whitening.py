@@ -1,7 +1,7 @@
 """Correlated noise made independent: an operator made once for each image, from its correlation and its used pixels.
 
-Each used pixel is predicted from those of its used neighbours that come before it, within four pixels; what is left, over its
-scatter, is nearly independent of the others (Vecchia 1988, J. R. Stat. Soc. B 50, 297). Masks and borders need no more
+Each used pixel is predicted from those of its used neighbours that come before it, within four pixels; what is left, over
+its scatter, is nearly independent of the others (Vecchia 1988, J. R. Stat. Soc. B 50, 297). Masks and borders need no more
 than that: only used pixels predict. Pixels with the same pattern of used neighbours share their coefficients.
 
 Where noise is smooth, four pixels do not reach far enough: with A the prediction and C the covariance, M = A C A^T is not
@@ -11,23 +11,25 @@ quite 1. Then q(M) A, q a polynomial near M^(-1/2), takes the place of A.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
+from scipy.fft import next_fast_len
 
 from bayesjoint.compilation import quick_jit
 
 REACH = 4
 WIDTH = 2 * REACH + 1
-OFFSETS = np.array([(dy, dx) for dy in range(-REACH, 1) for dx in range(-REACH, REACH + 1) if (dy, dx) < (0, 0)])
+OFFSETS = np.array(
+    [(dy, dx) for dy in range(-REACH, 1) for dx in range(-REACH, REACH + 1) if (dy, dx) < (0, 0)]
+)
 _LATTICE = 64
 _MOST_STEPS = 2
 _GOOD = 0.003  # where the operator's gain is right to this, rms, it is not refined further
 _FEWEST_PATTERNS = 64
-_CHUNK = 4096
+_CHUNK = 1024
 
 
 class Whitening(NamedTuple):
@@ -148,10 +150,7 @@ def _fit_unit_square(powers: np.ndarray, weight: np.ndarray, each: np.ndarray) -
         value = powers @ found
         slope = 2 * value[:, None] * powers
         rows = np.concatenate([slope * root[:, None], strict * (each @ slope)[None]])
-        found = (
-            found
-            + np.linalg.lstsq(rows, np.r_[(1 - value**2) * root, strict * (1 - each @ value**2)])[0]
-        )
+        found = found + np.linalg.lstsq(rows, np.r_[(1 - value**2) * root, strict * (1 - each @ value**2)])[0]
     return found
 
 
@@ -161,10 +160,9 @@ def power_spectrum(stamp: Any, shape: tuple[int, int]) -> Any:
     for size, count, frequencies in zip(stamp.shape, shape, (np.fft.fftfreq, np.fft.rfftfreq), strict=True):
         lags = np.arange(size) - size // 2
         phases.append(2 * np.pi * frequencies(count)[:, None] * lags)
-    (y, x), array = phases, np if isinstance(stamp, np.ndarray) else jnp
-    even = array.matmul(array.matmul(array.asarray(np.cos(y), stamp.dtype), stamp), np.cos(x).T.astype(stamp.dtype))
-    odd = array.matmul(array.matmul(array.asarray(np.sin(y), stamp.dtype), stamp), np.sin(x).T.astype(stamp.dtype))
-    return even - odd
+    even, odd = ([wave(phase).astype(stamp.dtype) for phase in phases] for wave in (np.cos, np.sin))
+    with jax.default_matmul_precision("highest"):
+        return even[0] @ stamp @ even[1].T - odd[0] @ stamp @ odd[1].T
 
 
 def whiten(whitening: Whitening, invvar: Any, departure: Any) -> jax.Array:
@@ -221,7 +219,6 @@ def _whiten_transposed_one(whitening: Whitening, root: Any, pixels: Any) -> jax.
 
 def _polished(whitening: Whitening, pixels: Any) -> jax.Array:
     """q(M) pixels."""
-
     term, found = pixels, whitening.polish[0] * pixels
     for coefficient in whitening.polish[1:]:
         before = _correlate(whitening.stamp, _predict_transposed(whitening, term))
@@ -275,7 +272,8 @@ def _correlate(stamp: Any, pixels: Any) -> jax.Array:
 
 def _lattice(shape: tuple, stamp: tuple) -> tuple[int, int]:
     """A lattice on which pixels of an image at opposite borders are further apart than noise correlates."""
-    ny, nx = (int(scipy.fft.next_fast_len(n + s // 2, real=True)) for n, s in zip(shape, stamp, strict=True))
+    least = (n + s // 2 for n, s in zip(shape, stamp, strict=True))
+    ny, nx = (cast(int, next_fast_len(n, real=True)) for n in least)
     return ny, nx
 
 

@@ -135,24 +135,25 @@ def _image_terms(noise: tuple, image, data, model, weight, columns) -> tuple:
         data = whiten(image.whitening, invvar, data - model)
         model, invvar = jnp.zeros_like(data), (invvar > 0).astype(data.dtype)
     if noise:
-        extra = 0.0 if image.whitening is None else image.whitening.log_determinant
-        return _noisy_terms(noise, invvar, data, model, weight, columns, extra)
+        value, *slopes = _noisy_terms(noise, invvar, data, model, weight, columns)
+        return (
+            value if image.whitening is None else value + weight * image.whitening.log_determinant
+        ), *slopes
     weighted = columns * (weight * invvar).ravel()
     residual = (data - model).ravel()
     known = GaussianPixels(model, invvar, normaliser)
     return weight * known.log_prob(data), weighted @ residual, weighted @ columns.T
 
 
-def _noisy_terms(noise: tuple, invvar, data, model, weight, columns, extra) -> tuple:
-    """As `_image_terms`, the noise's parameters last in t; `extra` is added to the log density."""
+def _noisy_terms(noise: tuple, invvar, data, model, weight, columns) -> tuple:
+    """As `_image_terms`, the noise's parameters last in t."""
     terms = density_terms(noise, data, model, invvar)
     last = columns.shape[0] - terms.slope.size
     gradient = (columns @ terms.score.ravel()).at[last:].add(terms.slope)
     cross = columns @ terms.cross.reshape(terms.slope.size, -1).T
     curvature = (columns * terms.weight.ravel()) @ columns.T
     curvature = curvature.at[:, last:].add(cross).at[last:].add(cross.T)
-    curvature = curvature.at[last:, last:].add(terms.square)
-    return weight * (terms.value + extra), weight * gradient, weight * curvature
+    return weight * terms.value, weight * gradient, weight * curvature.at[last:, last:].add(terms.square)
 
 
 def site_weights(site: dict, images: int) -> jax.Array:

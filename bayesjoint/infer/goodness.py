@@ -145,7 +145,9 @@ def _judge_chi2(image: Goodness) -> Finding:
             "neighbouring pixels correlate; check the weights, and give noise_correlation="
         )
         if image.whitened:
-            advice = "the noise is overstated, or smoother than noise_correlation= has it: error bars are too wide"
+            advice = (
+                "the noise is overstated, or smoother than noise_correlation= has it: error bars are too wide"
+            )
         return Finding("warning", what, value, advice)
     severity: Severity = "fail" if value > CHI2_FAILURE else "warning"
     advice = (

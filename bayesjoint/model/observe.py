@@ -148,7 +148,7 @@ class CorrelatedPixels(GaussianPixels):
     def log_prob(self, value, intermediates=None):
         """Log density (...) of images (..., ny, nx)."""
         chi2 = chi_squared(self.whitening, self.invvar, value - self.loc)
-        used = jnp.sum(self.invvar > 0, axis=(-2, -1))
+        used = jnp.sum(self.invvar > 0, axis=(-2, -1), dtype=self.factor.dtype)
         return self.log_normaliser - used * jnp.log(self.factor) - 0.5 * chi2 / self.factor**2
 
 

@@ -36,7 +36,9 @@ def test_error_bars_and_chi2_are_those_of_the_dense_covariance(name, size):
     print(name, size, "errors", (found / errors_of(dense_white(root, columns[:, used].T)) - 1).round(4))
     print("chi2", np.mean(chi2 / exact) - 1, np.std(chi2 - exact) / used.sum())
     assert abs(np.mean(chi2 / exact) - 1) < 0.007
-    assert np.std(chi2 - exact) < 0.01 * used.sum()  # of the sqrt(2 / pixels), 0.04 to 0.06, by which chi2 itself scatters
+    assert (
+        np.std(chi2 - exact) < 0.01 * used.sum()
+    )  # of the sqrt(2 / pixels), 0.04 to 0.06, by which chi2 itself scatters
     determinant = -np.sum(np.log(np.diag(root)))
     assert abs(operator.log_determinant - determinant) < 0.05 * used.sum()
 
@@ -95,7 +97,9 @@ def test_masked_pixels_cannot_leak(value):
     cut = make_whitening(stamp, invvar[:25, :30])
     room = np.pad(invvar[:25, :30], ((0, 15), (0, 10)))
     hidden = whitened(make_whitening(stamp, room), room, pixels)
-    np.testing.assert_allclose(hidden[:25, :30], whitened(cut, invvar[:25, :30], pixels[:25, :30]), atol=1e-10)
+    np.testing.assert_allclose(
+        hidden[:25, :30], whitened(cut, invvar[:25, :30], pixels[:25, :30]), atol=1e-10
+    )
     assert not np.any(hidden[25:])
 
 

@@ -1,4 +1,4 @@
-"""Correlated noise in fits and samples: against the dense covariance, coverage, the compressed likelihood, and the verdict."""
+"""Correlated noise in fits and samples: against the dense covariance, coverage, compression, and the verdict."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def as_given(image):
 
 @pytest.mark.parametrize("stamp", [MILD, SMOOTH], ids=["mild", "smooth"])
 def test_log_density_is_the_dense_one(mean, stamp):
-    """Value to a thousandth of a unit a pixel, differences between models to a hundredth in all; nothing from masked pixels."""
+    """Value to 1e-3 a pixel, differences between models to 1 %; nothing from masked pixels."""
     (data,) = correlated(mean, stamp, 1)
     image, used = image_of(data, stamp), WEIGHT > 0
     covariance = dense_covariance(as_given(image), WEIGHT)
@@ -88,7 +88,9 @@ def test_gradient_and_curvature_of_the_log_posterior(mean, program):
     z = jnp.asarray(fit.unconstrained + 0.3 * np.sqrt(np.diag(fit.covariance)))
     args = (images,)
     found = quadratic(program, fit.layout, z, args)
-    value, slope = jax.jit(jax.value_and_grad(log_posterior, 2), static_argnums=(0, 1))(program, fit.layout, z, args)
+    value, slope = jax.jit(jax.value_and_grad(log_posterior, 2), static_argnums=(0, 1))(
+        program, fit.layout, z, args
+    )
     assert float(found.value) == pytest.approx(float(value), rel=1e-11)
     np.testing.assert_allclose(found.gradient, slope, rtol=1e-7, atol=1e-7 * np.abs(slope).max())
     for way in np.diag(1e-4 * np.sqrt(np.diag(fit.covariance))):
@@ -116,7 +118,10 @@ def test_coverage_with_and_without(mean, stamp):
             fit = bj.fit_map(star, bj.ImageSet([image_of(data, stamp if given else None)]), progress=False)
             pulls[given].append([(float(fit.values[n]) - t) / float(fit.errors[n]) for n, t in TRUTH.items()])
             chi2 += [fit.chi2_per_dof] if given else []
-    width = {given: dict(zip(TRUTH, np.sqrt(np.mean(np.square(p), axis=0)), strict=True)) for given, p in pulls.items()}
+    width = {
+        given: dict(zip(TRUTH, np.sqrt(np.mean(np.square(p), axis=0)), strict=True))
+        for given, p in pulls.items()
+    }
     print(width, np.sqrt(stamp.sum()), np.mean(chi2))
     assert all(0.75 < each < 1.3 for each in width[True].values()), width
     assert width[False]["sky"] == pytest.approx(np.sqrt(stamp.sum()), rel=0.25)
@@ -130,7 +135,10 @@ def test_simulated_images_have_the_correlation(mean):
     used, drawn = WEIGHT > 0, []
     for seed in range(60):
         made = simulate(star, images, seed=seed)
-        shown = bj.PointSource((made.values["east"], -0.2), made.values["flux"]), bj.FlatSky(made.values["sky"])
+        shown = (
+            bj.PointSource((made.values["east"], -0.2), made.values["flux"]),
+            bj.FlatSky(made.values["sky"]),
+        )
         model = np.asarray(_render(images[0], *shown))
         for image in made.images:
             assert np.allclose(image.data[~used], model[~used], rtol=1e-9)
@@ -164,11 +172,15 @@ def test_compressed_likelihood_is_the_exact_one(images):
     program, both = scaled_galaxy, images.with_noise_correlations([SMOOTH, None])
     fit = bj.fit_map(program, both, progress=False)
     fitted = compress.at_fit(program, fit.layout, fit.unconstrained, (both,))
-    noise = np.random.default_rng(2).normal(size=(300, fit.layout.size)) @ np.linalg.cholesky(fit.covariance).T
+    noise = (
+        np.random.default_rng(2).normal(size=(300, fit.layout.size)) @ np.linalg.cholesky(fit.covariance).T
+    )
     form = compress.compress(program, fit.layout, fitted, fit.unconstrained + 1.5 * noise[:256], (both,))
     draws = fit.unconstrained + noise[256:]
     exact = compress.exact_log_posteriors(program, fit.layout, fitted, draws, (both,))
-    found = jax.vmap(lambda z: compress.compressed_log_posterior(program, fit.layout, z, (both,), form))(draws)
+    found = jax.vmap(lambda z: compress.compressed_log_posterior(program, fit.layout, z, (both,), form))(
+        draws
+    )
     assert np.std(exact) > 1 and np.std(np.asarray(found) - exact) < TOLERATED_ERROR
 
 
@@ -209,5 +221,7 @@ def test_other_noise_is_refused(mean):
         bj.observe(images, bj.FlatSky(0.0), bj.NoiseFloor(0.1), bj.StudentTNoise(4.0))
 
     for given in (images, images[1]):
-        with pytest.raises(ValueError, match="'r' has correlated noise, which NoiseFloor and StudentTNoise cannot go with"):
+        with pytest.raises(
+            ValueError, match="'r' has correlated noise, which NoiseFloor and StudentTNoise cannot go with"
+        ):
             bj.fit_map(program, given, progress=False)
