@@ -166,7 +166,10 @@ def test_options_reach_fit_and_sampler(quick, fitted, files, tmp_path, monkeypat
 
 def test_correlated_noise_is_measured_where_it_can_be(quick, fitted, files, tmp_path, monkeypatch, capsys):
     """On blank sky; images with too little of it are told, and stay as they are."""
-    seen = {}
+    seen, measure = {}, bj.noise_correlation
+    monkeypatch.setattr(
+        bj, "noise_correlation", lambda image: measure(image, reach=1 if image.name == "r" else 3)
+    )
     monkeypatch.setattr(
         bj, "sample", lambda program, images, **_: seen.update(images=images) or fitted.posterior
     )

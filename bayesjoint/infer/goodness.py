@@ -146,8 +146,10 @@ def _judge_chi2(image: Goodness) -> Finding:
         )
         if image.whitened:
             advice = (
-                "the noise is overstated, or smoother than noise_correlation= has it: error bars are too wide"
+                "the noise is overstated, or smoother at the finest scales than the hundredth of the mean power that is "
+                "assumed of them, which error bars of light that the PSF blurs hardly feel"
             )
+            return Finding("note", what, value, advice)
         return Finding("warning", what, value, advice)
     severity: Severity = "fail" if value > CHI2_FAILURE else "warning"
     advice = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,7 @@ from bayesjoint.infer import compress
 from bayesjoint.infer.checkpoint import fingerprint
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.draws import TOLERATED_ERROR
+from bayesjoint.infer.goodness import goodness, judge_images
 from bayesjoint.infer.simulate import simulate
 from bayesjoint.infer.space import log_posterior
 from bayesjoint.model.observe import CorrelatedPixels
@@ -212,6 +215,26 @@ def _moving(rng):
     white = rng.normal(size=(33, 33))
     along = 0.7 * white[1:] + 0.3 * white[:-1]
     return (0.7 * along[:, 1:] + 0.3 * along[:, :-1]) / (0.7**2 + 0.3**2)
+
+
+def test_verdict_on_whitened_residuals():
+    """Says what is left after the correlation given, not that one should be given; too small a chi2 is no alarm."""
+    noise = np.random.default_rng(0).normal(size=(80, 80))
+    noise = noise + 0.3 * np.roll(noise, 1, 0) + 0.3 * np.roll(noise, 1, 1)
+    flat = np.zeros((80, 80))
+    for residual, whitened, words in (
+        (noise, True, "whitened residuals correlate by 0.2.*beyond what noise_correlation= says"),
+        (
+            noise,
+            False,
+            "neighbouring residuals correlate by 0.2.*give noise_correlation=bj.noise_correlation",
+        ),
+    ):
+        found = judge_images([goodness("r", residual, flat, flat + 1, residual, 1.0, whitened)])[-1]
+        assert found.severity == "warning" and re.search(words, f"{found.what}: {found.advice}")
+    for whitened, severity in ((True, "note"), (False, "warning")):
+        found = judge_images([goodness("r", flat, flat, flat + 1, 0.6 * noise, 1.0, whitened)])[0]
+        assert found.severity == severity and "chi2/pixel 0.4" in found.what
 
 
 def test_other_noise_is_refused(mean):
