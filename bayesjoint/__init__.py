@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from bayesjoint.compilation import compiler_options, enable_compilation_cache
 from bayesjoint.data.airy import airy_psf
 from bayesjoint.data.analytic_psf import gaussian_mixture_psf, gaussian_psf, moffat_psf
+from bayesjoint.data.correlation import NoiseCorrelation, noise_correlation
 from bayesjoint.data.fits import read_image, read_images
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import Image
@@ -75,6 +76,7 @@ __all__ = [
     "MapFit",
     "Moffat",
     "MultiGaussian",
+    "NoiseCorrelation",
     "NoiseFloor",
     "NoiseScale",
     "Nuker",
@@ -109,6 +111,7 @@ __all__ = [
     "gaussian_psf",
     "joint_model",
     "moffat_psf",
+    "noise_correlation",
     "observe",
     "parameters_are",
     "read_image",

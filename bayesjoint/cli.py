@@ -80,6 +80,11 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="give every image a brightness of its own, even where images share a band",
     )
+    fit.add_argument(
+        "--correlated-noise",
+        action="store_true",
+        help="measure on each image's blank sky how its noise correlates between pixels, and fit with that",
+    )
     fit.set_defaults(command=run_fit)
     info = commands.add_parser("info", parents=[_image_options()], help="tell what was read from each file")
     info.set_defaults(command=run_info)
@@ -190,12 +195,14 @@ def run_fit(arguments: argparse.Namespace) -> None:
     """`bayesjoint fit`: from FITS files to a folder of results."""
     from bayesjoint.options import image_arguments
     from bayesjoint.output import result_folder
-    from bayesjoint.pipeline import Log, fit_images, read, report
+    from bayesjoint.pipeline import Log, fit_images, read, report, with_correlations
 
     log = Log(arguments.quiet)
     with result_folder(arguments.out, arguments.overwrite, arguments.files) as folder:
         given = image_arguments(arguments)
         images = read(log, arguments.files, given, separate=arguments.separate_images)
+        if arguments.correlated_noise:
+            images = with_correlations(log, images)
         sky = not arguments.no_sky
         posterior = fit_images(log, images, folder, arguments, arguments.files, sky)
     report(log, posterior, arguments.out)

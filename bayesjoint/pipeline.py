@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpyro
 
 import bayesjoint as bj
@@ -84,6 +85,23 @@ def read(
         sizes = (f"{image.name} {image.shape[1]}x{image.shape[0]}" for image in images)
         outcome += [*sizes, f"{sum(image.number_used for image in images):,} pixels with weight"]
     return images
+
+
+def with_correlations(log: Log, images: bj.ImageSet) -> bj.ImageSet:
+    """The images with the correlation of their noise, each measured on its own blank sky where it has enough of it."""
+    found: list[bj.NoiseCorrelation | None] = []
+    with log.step("noise", "how it correlates between pixels, on blank sky") as outcome:
+        for image in images:
+            try:
+                correlation = bj.noise_correlation(image)
+            except ValueError as error:
+                print(f"bayesjoint: warning: taken as independent between pixels: {error}", file=sys.stderr)
+                found.append(None)
+                continue
+            found.append(correlation)
+            wide = float(np.sqrt(correlation.coefficients.sum()))
+            outcome.append(f"{image.name}: means of many pixels scatter {wide:.2f} times as much")
+    return images.with_noise_correlations(found)
 
 
 def fit_images(

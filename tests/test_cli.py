@@ -164,6 +164,24 @@ def test_options_reach_fit_and_sampler(quick, fitted, files, tmp_path, monkeypat
     assert [image.shape for image in seen["images"]] == [(15, 15), (7, 7), (7, 7)]
 
 
+def test_correlated_noise_is_measured_where_it_can_be(quick, fitted, files, tmp_path, monkeypatch, capsys):
+    """On blank sky; images with too little of it are told, and stay as they are."""
+    seen, measure = {}, bj.noise_correlation
+    monkeypatch.setattr(
+        bj, "noise_correlation", lambda image: measure(image, reach=1 if image.name == "r" else 3)
+    )
+    monkeypatch.setattr(
+        bj, "sample", lambda program, images, **_: seen.update(images=images) or fitted.posterior
+    )
+    assert main(["fit", *files, "--out", str(tmp_path / "x"), "--correlated-noise"]) == 0
+    known = {image.name: image.noise_correlation is not None for image in seen["images"]}
+    told = capsys.readouterr().err
+    assert set(known.values()) == {True, False}
+    for name, is_known in known.items():
+        assert (f"{name}: means of many pixels scatter" in told) is is_known
+        assert (f"image '{name}': " in told and "too few to tell how noise correlates" in told) or is_known
+
+
 def test_separate_images_of_one_band(files, tmp_path):
     images = pipeline.read(pipeline.Log(quiet=True), files, {"band": {"W1": "r"}})
     assert images.bands == ("r", "NUV")

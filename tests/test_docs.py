@@ -30,7 +30,9 @@ def test_add_a_profile(tmp_path):
 
 
 def test_noise(tmp_path):
-    gaussian, robust = run_page("noise.md", tmp_path).splitlines()
+    gaussian, robust, independent, correlated = run_page("noise.md", tmp_path).splitlines()
     numbers = [[float(word) for word in re.findall(r"[0-9]+", line)] for line in (gaussian, robust)]
     (plain, error, truth), (flux, own, _) = numbers
     assert abs(plain - truth) > 3 * error and abs(flux - truth) < 3 * own
+    small, large = (float(re.findall(r"\+- ([0-9.]+) of 0", line)[0]) for line in (independent, correlated))
+    assert 1.4 < large / small < 1.8

@@ -14,12 +14,14 @@ import numpy as np
 from astropy.wcs import WCS
 
 from bayesjoint.data.analytic_psf import positive
+from bayesjoint.data.correlation import checked_correlation
 from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre
 from bayesjoint.data.image_input import as_pixels, check_wcs, finite_number, same_shape
 from bayesjoint.data.lattice import padded_shape, window_lattice
 from bayesjoint.data.noise import estimate_inverse_variance
 from bayesjoint.data.psf_basis import BasisPSF
 from bayesjoint.data.transfer import PointSpread, core_covariance, folded_transfer
+from bayesjoint.data.whitening import Whitening, make_whitening
 from bayesjoint.units import AB_ZEROPOINT_NJY
 
 _ARRAYS = (
@@ -33,6 +35,7 @@ _ARRAYS = (
     "centre",
     "log_normaliser",
     "time",
+    "whitening",
 )
 _STATIC = ("name", "band", "shape", "fft_shape", "orders", "psf_weights", "window_lattices")
 
@@ -63,6 +66,9 @@ class Image:
     frame : TangentFrame, optional
         The sky frame of positions; by default the tangent plane about the image's centre. An `ImageSet` gives
         all its images one frame.
+    noise_correlation : array (odd, odd) or what `noise_correlation` finds, optional
+        How the noise of pixels correlates, by their lag [y, x]: 1 in the middle, point-symmetric. By default
+        pixels scatter independently. Raised to a power of at least 0.01 of the mean at every frequency.
 
     Attributes
     ----------
@@ -106,6 +112,7 @@ class Image:
         band=None,
         time=None,
         frame=None,
+        noise_correlation=None,
     ):
         label = f"image {name or band!r}" if (name or band) else "the image"
         data = as_pixels(data, label)
@@ -133,8 +140,16 @@ class Image:
         self.shape: tuple[int, int] = data.shape
         self.windows, self.window_lattices = (), ()
         self._set_geometry(frame or image_centre(wcs, data.shape), label)
-        weighted = self.invvar[self.invvar > 0]
-        self.log_normaliser = np.asarray(0.5 * np.sum(np.log(weighted / (2 * np.pi))))
+        self._set_noise(noise_correlation, label)
+
+    def _set_noise(self, correlation, label: str) -> None:
+        """What makes the noise independent, where it correlates, and the log density's constant."""
+        self.whitening: Whitening | None = None
+        logs = 0.5 * np.sum(np.log(self.invvar[self.invvar > 0]))
+        if correlation is not None:
+            self.whitening = make_whitening(checked_correlation(correlation, label), self.invvar)
+            logs = self.whitening.log_determinant
+        self.log_normaliser = np.asarray(logs - 0.5 * self.number_used * np.log(2 * np.pi))
 
     def _set_geometry(self, frame: TangentFrame, label: str) -> None:
         """Everything that follows from the WCS, the PSF and the frame."""
@@ -168,6 +183,18 @@ class Image:
     def number_used(self) -> int:
         """Number of pixels that carry weight."""
         return int(np.sum(self.invvar > 0))
+
+    @property
+    def noise_correlation(self) -> np.ndarray | None:
+        """Correlation coefficients of the noise by lag (2 ry + 1, 2 rx + 1); None where pixels scatter independently."""
+        return None if self.whitening is None else self.whitening.stamp
+
+    def with_noise_correlation(self, correlation) -> Image:
+        """The same image with noise that correlates between pixels as said; None for noise that does not."""
+        new = object.__new__(Image)
+        new.__dict__.update(self.__dict__)
+        new._set_noise(correlation, f"image {self.name!r}")
+        return new
 
     def with_frame(self, frame: TangentFrame, name: str | None = None) -> Image:
         """The same image with positions in `frame`, and a new name when given."""
@@ -213,7 +240,8 @@ class Image:
         return (
             f'Image({self.name!r}, band {self.band!r}, {nx}x{ny} px of {self.pixel_scale:.3f}", '
             f'zero point {self.zeropoint:.3f}, PSF FWHM {self.psf.fwhm_arcsec(self.pixel_scale):.2f}", '
-            f"{self.number_used} of {nx * ny} pixels used)"
+            f"{self.number_used} of {nx * ny} pixels used"
+            f"{'' if self.whitening is None else ', noise correlated'})"
         )
 
     def _repr_html_(self) -> str:

@@ -101,12 +101,7 @@ class ImageSet(Sequence[Image]):
 
         Images no larger than a window draw its sources as a whole.
         """
-        new = object.__new__(ImageSet)
-        new.__dict__.update(self.__dict__)
-        new.originals = tuple(image.with_windows(*widths) for image in self.originals)
-        new.members = _members(new.originals)
-        new.stacks = _stacks([[new.originals[i] for i in m] for m in new.members])
-        return new
+        return self._with_originals(tuple(image.with_windows(*widths) for image in self.originals))
 
     def without_data(self) -> ImageSet:
         """The same images with their pixels unknown: `observe` then samples them.
@@ -131,6 +126,27 @@ class ImageSet(Sequence[Image]):
         new.__dict__.update(self.__dict__)
         new.originals = tuple(image.with_data(each) for image, each in zip(self, pixels, strict=True))
         new.stacks = _stacks([[new.originals[i] for i in m] for m in self.members])
+        return new
+
+    def with_noise_correlations(self, correlations: Sequence[Any]) -> ImageSet:
+        """The same images with noise that correlates between pixels; starting values stay as they were.
+
+        Parameters
+        ----------
+        correlations : sequence of array (odd, odd), NoiseCorrelation or None
+            Of each image, as `Image(noise_correlation=)` has it.
+        """
+        if len(correlations) != len(self):
+            raise ValueError(
+                f"got {len(correlations)} correlations for {len(self)} images: give one for each, or None"
+            )
+        pairs = zip(self, correlations, strict=True)
+        return self._with_originals(tuple(image.with_noise_correlation(each) for image, each in pairs))
+
+    def _with_originals(self, images: tuple[Image, ...]) -> ImageSet:
+        new = object.__new__(ImageSet)
+        new.__dict__.update(self.__dict__, originals=images, members=_members(images))
+        new.stacks = _stacks([[images[i] for i in members] for members in new.members])
         return new
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
@@ -171,7 +187,7 @@ def _check_overlap(images: Sequence[Image]) -> None:
 
 
 def _members(images: Sequence[Image]) -> tuple[tuple[int, ...], ...]:
-    """Indices of the images that can be stacked: of one lattice, set of orders and kind of transfer."""
+    """Indices of the images that can be stacked: of one lattice, set of orders, kind of transfer and of noise."""
     groups: dict[tuple, list[int]] = {}
     for i, image in enumerate(images):
         key = (
@@ -181,6 +197,7 @@ def _members(images: Sequence[Image]) -> tuple[tuple[int, ...], ...]:
             image.window_lattices,
             image.transfer.dtype,
             image.time is None,
+            None if image.whitening is None else (image.whitening.stamp.shape, image.whitening.polish.shape),
         )
         groups.setdefault(key, []).append(i)
     return tuple(tuple(members) for members in groups.values())
@@ -200,11 +217,14 @@ def _stacks(groups: list[list[Image]]) -> tuple[Image, ...]:
 def _stack(images: list[Image], name: str) -> Image:
     """One `Image` whose arrays have a leading axis; smaller images are padded with pixels without weight."""
     ny, nx = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    patterns = max(0 if image.whitening is None else image.whitening.table.shape[-1] for image in images)
 
     def leaves(image: Image) -> list[np.ndarray]:
         room = ((0, ny - image.shape[0]), (0, nx - image.shape[1]))
-        (data, invvar, *rest), _ = image.tree_flatten()
-        return jax.tree.leaves((np.pad(data, room), np.pad(invvar, room), *rest))
+        (data, invvar, *rest, whitening), _ = image.tree_flatten()
+        if whitening is not None:
+            whitening = whitening.padded(room, patterns)
+        return jax.tree.leaves((np.pad(data, room), np.pad(invvar, room), *rest, whitening))
 
     template = images[0]
     stacked = [np.stack(same) for same in zip(*map(leaves, images), strict=True)]
@@ -218,7 +238,9 @@ def _unstack(stack: Image, row: int, label: tuple[str, str, tuple[int, int]]) ->
     """The image in one row of a stack, cut to its own shape."""
     name, band, (ny, nx) = label
     arrays = jax.tree.map(lambda a: jnp.asarray(a)[row], stack.tree_flatten()[0])
-    data, invvar = jax.tree.map(lambda a: a[:ny, :nx], arrays[:2])
-    return Image.tree_unflatten(
-        (name, band, (ny, nx), *stack.tree_flatten()[1][3:]), (data, invvar, *arrays[2:])
-    )
+    data, invvar, *rest, whitening = arrays
+    data, invvar = jax.tree.map(lambda a: a[:ny, :nx], (data, invvar))
+    if whitening is not None:
+        whitening = whitening._replace(index=whitening.index[:ny, :nx])
+    static = (name, band, (ny, nx), *stack.tree_flatten()[1][3:])
+    return Image.tree_unflatten(static, (data, invvar, *rest, whitening))

@@ -19,6 +19,7 @@ _COLUMNS = {
     "psf_fwhm": '{:.2f}"',
     "noise": "{:.4g} nJy",
     "depth": "{:.2f}",
+    "correlation": "{:.2f}",
     "unused": "{}",
     "time": "{:.4f}",
 }
@@ -29,6 +30,7 @@ _HEADINGS = {
     "psf_fwhm": "PSF FWHM",
     "noise": "noise/pixel",
     "depth": "5 sigma, AB",
+    "correlation": "noise of means",
     "unused": "unused pixels",
     "time": "MJD",
 }
@@ -47,13 +49,14 @@ def describe(image: Image) -> dict[str, Any]:
         name, band; shape (ny, nx); pixel_scale (arcsec); y_axis_angle (degrees East of North, the direction
         of +y); east_left (True when East is 90 degrees counter-clockwise from North, as on the sky); ra, dec
         (degrees, of the centre); zeropoint (AB); psf (text); psf_fwhm (arcsec); noise (median rms per used
-        pixel, nJy); noise_estimated (True when it came from the image itself); depth (AB magnitude of 5 sigma
+        pixel, nJy); noise_estimated (True when it came from the image itself); correlation (how many times as much as
+        of independent pixels means of many scatter, or None); depth (AB magnitude of 5 sigma
         in a PSF's area); used, unused (numbers of pixels); time (days, or None).
     """
     pixel_to_sky = np.linalg.inv(image.jacobian)
     fwhm = image.psf.fwhm_arcsec(image.pixel_scale)
     noise = float(np.median(image.invvar[image.invvar > 0]) ** -0.5)
-    here = image.frame.sky(*image.centre)
+    here, correlation = image.frame.sky(*image.centre), image.noise_correlation
     return {
         "name": image.name,
         "band": image.band,
@@ -68,6 +71,7 @@ def describe(image: Image) -> dict[str, Any]:
         "psf_fwhm": fwhm,
         "noise": noise,
         "noise_estimated": image.noise_estimated,
+        "correlation": None if correlation is None else float(np.sqrt(correlation.sum())),
         "depth": _depth(noise, fwhm, image.pixel_scale),
         "used": image.number_used,
         "unused": int(np.prod(image.shape)) - image.number_used,
@@ -84,7 +88,7 @@ def _depth(noise: float, fwhm: float, pixel_scale: float) -> float:
 def info_table(images: Iterable[Image]) -> str:
     """A text table with one aligned row for each image; see `describe` for what the columns mean."""
     described = [describe(image) for image in images]
-    columns = [key for key in _COLUMNS if key != "time" or any(d["time"] is not None for d in described)]
+    columns = [key for key in _COLUMNS if any(d.get(key, "") is not None for d in described)]
     rows = [[_HEADINGS.get(key, key) for key in columns]]
     rows += [[_cell(key, d) for key in columns] for d in described]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -105,6 +109,6 @@ def _cell(key: str, described: dict[str, Any]) -> str:
         value = f"PA {described['y_axis_angle']:.1f}, East {'left' if described['east_left'] else 'right'}"
     elif key == "noise":
         return _COLUMNS[key].format(value) + (" (*)" if described["noise_estimated"] else "")
-    elif key == "time" and value is None:
+    elif value is None:
         return "-"
     return _COLUMNS[key].format(value)

@@ -2,8 +2,8 @@
 
 The blank pixels give both, after sources are clipped away. Where light fills the frame no pixel is blank, and
 their scatter holds the gradients of that light; then the second differences of pixels, which gradients cancel
-in, tell the noise. Both know how many pixels they rest on. Noise is taken as white: neighbouring pixels of
-resampled images share noise, which is not modelled here.
+in, tell the noise. Both know how many pixels they rest on. What neighbouring pixels of resampled images share is measured in
+`correlation.py`.
 """
 
 from __future__ import annotations
@@ -85,6 +85,28 @@ def background(data: np.ndarray, used: np.ndarray) -> tuple[float, float, int]:
     return level, _noise(data, used, blank, rms), number
 
 
+def blank_sky(data: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Which of the used pixels (ny, nx) are free of sources, two pixels around them included.
+
+    Peaks of the noise stay in, as what its neighbours share would be too small without them: sources are what stands out by
+    4.5 sigma, in pixels or in 3x3 means, and the light connected with that down to 2 sigma.
+    """
+    data = np.where(used, data, 0.0)
+    blank, level, rms = _blank_pixels(data, used)
+    mean = _three_by_three(data - level, used)
+    significance = np.maximum(np.abs(data - level) / rms, np.abs(mean) / _clipped_moments(mean[blank])[1])
+    sources = ndimage.binary_propagation(
+        used & (significance > 4.5), np.ones((3, 3)), used & (significance > 2)
+    )
+    return used & np.logical_not(ndimage.binary_dilation(sources, np.ones((5, 5))))
+
+
+def _three_by_three(data: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Means of the used pixels among 3x3; `data` are 0 where not used."""
+    weight = np.maximum(ndimage.uniform_filter(used.astype(float), 3, mode="constant"), 1e-9)
+    return ndimage.uniform_filter(np.where(used, data, 0.0), 3, mode="constant") / weight
+
+
 def _blank_pixels(data: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Pixels free of sources, their level and rms: clipped pixel by pixel and in 3x3 means, to convergence.
 
@@ -92,8 +114,7 @@ def _blank_pixels(data: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, float
     unbiased.
     """
     level, rms = _shortest_half(data[used])
-    weight = np.maximum(ndimage.uniform_filter(used.astype(float), 3, mode="constant"), 1e-9)
-    mean = ndimage.uniform_filter(data, 3, mode="constant") / weight
+    mean = _three_by_three(data, used)
     mean_rms = _shortest_half(mean[used])[1]
     blank = used
     for _ in range(_ROUNDS):

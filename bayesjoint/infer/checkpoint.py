@@ -145,7 +145,7 @@ def fingerprint(layout: Layout, args: tuple, settings: Mapping[str, Any]) -> dic
     from bayesjoint import __version__  # known once the package is imported
 
     images, *more = args
-    pixels = [array for stack in images.stacks for array in (stack.data, stack.invvar)]
+    pixels = [array for stack in images.stacks for array in (stack.data, stack.invvar, stack.whitening)]
     shapes = zip(layout.names, layout.shapes, strict=True)
     return {
         "latents": ", ".join(name + (f" {shape}" if shape else "") for name, shape in shapes),

@@ -30,7 +30,7 @@ from bayesjoint.infer.basis import (
 )
 from bayesjoint.infer.curvature import quadratic, site_weights
 from bayesjoint.infer.features import light_features, stack_waves, term_count
-from bayesjoint.infer.observed import observe_mean
+from bayesjoint.infer.observed import in_sigma, observe_mean
 from bayesjoint.infer.renders import for_draws
 from bayesjoint.infer.space import (
     Layout,
@@ -230,7 +230,7 @@ def _features(program: Program, layout: Layout, points, means: dict, args: tuple
     waves, residuals, counts = [], [], []
     for sites, light in lights:
         waves.append(jnp.concatenate([stack_waves(stack) for stack in light.stacks]))
-        observed = [observe_mean(trace[site], means[site]) for site in sites]
+        departures = [in_sigma(trace[site], trace[site]["value"] - means[site]) for site in sites]
         counts.append(
             jnp.concatenate(
                 [
@@ -239,9 +239,7 @@ def _features(program: Program, layout: Layout, points, means: dict, args: tuple
                 ]
             )
         )
-        residuals.append(
-            [_flat(o.score / jnp.sqrt(jnp.where(o.weight > 0, o.weight, 1.0))) for o in observed]  # type: ignore[union-attr]
-        )
+        residuals.append([_flat(departure) for departure in departures])
 
     def at(z):
         lights = density_and_light(program, layout, z, args)[1]
@@ -272,8 +270,7 @@ def _weighted_departures(trace: dict, means: dict) -> dict[str, jax.Array]:
     """Departures of each site's model pixels from `means`, in units of the noise (images, pixels)."""
     departures = {}
     for name, mean in means.items():
-        observed = observe_mean(trace[name])
-        departure = jnp.sqrt(observed.weight) * (observed.mean - mean)  # type: ignore[union-attr]
+        departure = in_sigma(trace[name], observe_mean(trace[name]).mean - mean)  # type: ignore[union-attr]
         departures[name] = _flat(departure).astype(jnp.float32)
     return departures
 

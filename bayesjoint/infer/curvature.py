@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from bayesjoint.compilation import quick_jit
+from bayesjoint.data.whitening import whiten
 from bayesjoint.infer.observed import log_scale, observe_mean, site_log_density
 from bayesjoint.infer.space import (
     Layout,
@@ -101,16 +102,15 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
         def pixels(scene):
             return draw(image, scene, grids, light.kinds, either(own, shared))
 
+        def column(move):
+            moved = jax.jvp(pixels, (scene,), (move,))[1]
+            return moved if image.whitening is None else whiten(image.whitening, image.invvar, moved)
+
         model = pixels(scene)
         # one column after the other: all at once they would not fit the cache
-        columns = jax.lax.map(lambda move: jax.jvp(pixels, (scene,), (move,))[1], moves)
+        columns = jax.lax.map(column, moves)
         columns = columns.reshape(columns.shape[0], -1)
-        if noise:
-            return *_noisy_terms(noise, image, data, model, weight, columns), model
-        known = GaussianPixels(model, image.invvar, image.log_normaliser)
-        weighted = columns * (weight * image.invvar).ravel()
-        residual = (data - model).ravel()
-        return weight * known.log_prob(data), weighted @ residual, weighted @ columns.T, model
+        return *_image_terms(noise, image, data, model, weight, columns), model
 
     total, slopes, squares, means = light.log_range(), [], [], []
     for site, stack, rows in zip(sites, light.stacks, light.rows(), strict=True):
@@ -124,12 +124,30 @@ def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array,
     return total, jnp.concatenate(slopes), jnp.concatenate(squares), means
 
 
-def _noisy_terms(noise: tuple, image, data, model, weight, columns) -> tuple:
-    """Log density (), gradient (K,) and curvature (K, K) of one image in t, the noise's parameters last.
+def _image_terms(noise: tuple, image, data, model, weight, columns) -> tuple:
+    """Log density (), gradient (K,) and curvature (K, K) of one image in t.
 
-    `columns` (K, pixels) are dm/dt.
+    `columns` (K, pixels) are dm/dt, whitened where the image's noise correlates.
     """
-    terms = density_terms(noise, data, model, image.invvar)
+    invvar, normaliser = image.invvar, image.log_normaliser
+    if image.whitening is not None:
+        # as good as pixels that scatter independently by 1
+        data = whiten(image.whitening, invvar, data - model)
+        model, invvar = jnp.zeros_like(data), (invvar > 0).astype(data.dtype)
+    if noise:
+        value, *slopes = _noisy_terms(noise, invvar, data, model, weight, columns)
+        return (
+            value if image.whitening is None else value + weight * image.whitening.log_determinant
+        ), *slopes
+    weighted = columns * (weight * invvar).ravel()
+    residual = (data - model).ravel()
+    known = GaussianPixels(model, invvar, normaliser)
+    return weight * known.log_prob(data), weighted @ residual, weighted @ columns.T
+
+
+def _noisy_terms(noise: tuple, invvar, data, model, weight, columns) -> tuple:
+    """As `_image_terms`, the noise's parameters last in t."""
+    terms = density_terms(noise, data, model, invvar)
     last = columns.shape[0] - terms.slope.size
     gradient = (columns @ terms.score.ravel()).at[last:].add(terms.slope)
     cross = columns @ terms.cross.reshape(terms.slope.size, -1).T

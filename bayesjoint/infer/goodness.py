@@ -35,6 +35,8 @@ class Goodness:
         Its scatter for independent noise, 1/sqrt(number of pairs).
     widened : float
         The typical error that the residuals are normalised by, over the one given.
+    whitened : bool
+        Whether the image came with the correlation of its noise, and the residuals are whitened by it.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Goodness:
     correlation: float
     correlation_error: float
     widened: float = 1.0
+    whitened: bool = False
 
     @property
     def chi2_per_pixel(self) -> float:
@@ -59,6 +62,7 @@ def goodness(
     invvar: np.ndarray,
     residual: np.ndarray | None = None,
     widened: float = 1.0,
+    whitened: bool = False,
 ) -> Goodness:
     """Compare one image with its model.
 
@@ -67,9 +71,9 @@ def goodness(
     name : str
     data, model, invvar : array (ny, nx)
         nJy, nJy and nJy^-2; pixels with invvar 0 are not used.
-    residual, widened : array (ny, nx) and float, optional
-        Normalised residuals where the noise is not as invvar says, and how many times the error given its is; see
-        `residuals`.
+    residual, widened, whitened : array (ny, nx), float and bool, optional
+        Normalised residuals where the noise is not as invvar says, how many times the error given its is, and whether
+        it correlates; see `residuals`.
 
     Examples
     --------
@@ -93,6 +97,7 @@ def goodness(
         correlation=correlation,
         correlation_error=error,
         widened=widened,
+        whitened=whitened,
     )
 
 
@@ -137,8 +142,14 @@ def _judge_chi2(image: Goodness) -> Finding:
     if value < 1:
         advice = (
             "the noise is overstated, or smoothed by resampling: error bars are too wide, unless "
-            "neighbouring pixels correlate; check the weights"
+            "neighbouring pixels correlate; check the weights, and give noise_correlation="
         )
+        if image.whitened:
+            advice = (
+                "the noise is overstated, or smoother at the finest scales than the hundredth of the mean power that is "
+                "assumed of them, which error bars of light that the PSF blurs hardly feel"
+            )
+            return Finding("note", what, value, advice)
         return Finding("warning", what, value, advice)
     severity: Severity = "fail" if value > CHI2_FAILURE else "warning"
     advice = (
@@ -184,14 +195,22 @@ def _judge_source(image: Goodness) -> list[Finding]:
 
 def _judge_correlation(image: Goodness) -> Finding:
     value, error = image.correlation, image.correlation_error
-    what = f"{image.name}: neighbouring residuals correlate by {value:.3f} +- {error:.3f}"
+    residuals = "whitened residuals" if image.whitened else "residuals"
+    what = f"{image.name}: neighbouring {residuals} correlate by {value:.3f} +- {error:.3f}"
     if abs(value) < max(SIGNIFICANT * error, 0.02):
         return Finding("ok", what, value)
     if value < CORRELATED:
         return Finding("note", what, value, "slightly correlated noise, or faint light that is not modelled")
+    if image.whitened:
+        advice = (
+            "beyond what noise_correlation= says: light that is not modelled, or a correlation measured on other pixels; "
+            "look at the residuals, and measure it anew by bj.noise_correlation(image, mask=...)"
+        )
+        return Finding("warning", what, value, advice)
     advice = (
         "resampled images have correlated noise, and light that is not modelled looks the same: error bars "
-        "are too small, by about the root of 1 + 4 times the correlation if it is noise"
+        "are too small, by about the root of 1 + 4 times the correlation if it is noise; where the blank sky does it, too, "
+        "give noise_correlation=bj.noise_correlation(image)"
     )
     return Finding("warning", what, value, advice)
 

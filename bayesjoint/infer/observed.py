@@ -52,6 +52,13 @@ def observe_mean(site: dict, mean=None) -> Observed | None:
     return Observed(mean, mask * score, mask * weight)
 
 
+def in_sigma(site: dict, departure) -> jax.Array:
+    """Departures from the model pixels of what `observe` made, as numbers that scatter independently by 1."""
+    fn, _, mask = _unwrapped(site)
+    assert isinstance(fn, GaussianPixels)
+    return jnp.sqrt(mask) * fn.whiten(departure)
+
+
 def _unwrapped(site: dict) -> tuple[dist.Distribution, Any, Any]:
     """The innermost distribution of an observed site, its value, and what each datum counts."""
     fn, mask = site["fn"], 1.0 if site["scale"] is None else _over_events(site["scale"], site["fn"])

@@ -11,13 +11,16 @@ import numpy as np
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.goodness import Goodness, goodness
-from bayesjoint.infer.residuals import one_of, residuals
+from bayesjoint.infer.residuals import independent_pixels, one_of, residuals
 from bayesjoint.model.observe import PIXEL_SITE
 
 
 @dataclass(frozen=True)
 class PixelFit:
-    """How one image is fitted: its model pixels and normalised residuals (ny, nx), chi-squared and pixels with weight."""
+    """How one image is fitted: its model pixels and normalised residuals (ny, nx), chi-squared and pixels with weight.
+
+    The residuals of noise that correlates are whitened.
+    """
 
     name: str
     chi2: float
@@ -53,8 +56,9 @@ def pixel_fits(means: Mapping[str, Any], noises: Mapping[str, Any], images: Any)
             ny, nx = image.shape
             model = np.asarray(mean[row])[..., :ny, :nx]
             noise = one_of(noises.get(site, ()), row)
-            residual, widened = residuals(noise, image.data, model, image.invvar)
-            measured = goodness(image.name, image.data, model, image.invvar, residual, widened)
+            residual, widened = residuals(noise, *independent_pixels(image, model))
+            own = residual, widened, image.whitening is not None
+            measured = goodness(image.name, image.data, model, image.invvar, *own)
             chi2 = float(np.sum(residual**2))
             found[image.name] = PixelFit(image.name, chi2, image.number_used, model, measured, residual)
             waiting.remove(image)

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from scipy import optimize, special
 
+from bayesjoint.data.image import Image
+from bayesjoint.data.whitening import whitened
 from bayesjoint.light.noise import Noise, PoissonNoise
 from bayesjoint.light.noise_density import form_of, variance_of
 
@@ -54,6 +56,14 @@ def residuals(noise: tuple[Noise, ...], data, model, invvar) -> tuple[np.ndarray
         return u, 1.0
     typical = optimize.brentq(lambda size: float(form.tail(np.asarray(size))) - _ONE_SIGMA, 0.0, 1e9)
     return u, float(typical * np.sqrt(np.median((variance * invvar)[used])))
+
+
+def independent_pixels(image: Image, model: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Data, model and inverse variance (ny, nx) of an image; where its noise correlates, those of whitened pixels."""
+    if image.whitening is None:
+        return image.data, model, image.invvar
+    departure = np.asarray(whitened(image.whitening, image.invvar, image.data - model))
+    return departure, np.zeros_like(departure), (image.invvar > 0).astype(float)
 
 
 def one_of(noise: tuple[Noise, ...], row: Any) -> tuple[Noise, ...]:

@@ -14,7 +14,8 @@ from numpyro.primitives import Messenger, apply_stack
 
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.light.noise import Noise
+from bayesjoint.data.whitening import Whitening, chi_squared, draw_correlated, whiten
+from bayesjoint.light.noise import Noise, NoiseScale
 from bayesjoint.light.noise_density import draw_pixels, log_density
 from bayesjoint.render.images import Light, light_on_image, light_on_stacks, per_image_if_mixed, render_light
 
@@ -60,6 +61,10 @@ class GaussianPixels(dist.Distribution):
     def mean(self):
         """Model pixels."""
         return self.loc
+
+    def whiten(self, departure):
+        """Departures from the mean (..., ny, nx), nJy, as numbers that scatter independently by 1."""
+        return jnp.sqrt(self.invvar) * departure
 
     def sample(self, key: Any, sample_shape=()):
         """Simulated pixels; those without weight are noiseless."""
@@ -109,6 +114,44 @@ class NoisyPixels(GaussianPixels):
         return self.log_normaliser + jnp.sum(each, axis=(-2, -1))
 
 
+class CorrelatedPixels(GaussianPixels):
+    """Pixels of an image whose Gaussian noise correlates, by `data.whitening`; `factor` times as wide as invvar says.
+
+    Parameters
+    ----------
+    loc, invvar : array (..., ny, nx)
+    log_normaliser : array (...)
+        As of `GaussianPixels`, with the determinant of the correlation in it.
+    whitening : Whitening
+    factor : array (...)
+    """
+
+    arg_constraints = GaussianPixels.arg_constraints | {"factor": constraints.positive}
+    pytree_data_fields = ("whitening",)
+
+    def __init__(self, loc, invvar, log_normaliser, whitening: Whitening, factor=1.0, *, validate_args=None):
+        self.whitening, self.factor = whitening, jnp.asarray(factor, jnp.result_type(loc))
+        super().__init__(loc, invvar, log_normaliser, validate_args=validate_args)
+
+    def whiten(self, departure):
+        """Departures from the mean (..., ny, nx), nJy, as numbers that scatter independently by 1, were `factor` 1."""
+        return whiten(self.whitening, self.invvar, departure)
+
+    def sample(self, key: Any, sample_shape=()):
+        """Simulated pixels; those without weight are noiseless."""
+        shape = (*sample_shape, *self.batch_shape, *self.event_shape)
+        weighted = self.invvar > 0
+        sigma = jnp.where(weighted, 1 / jnp.sqrt(jnp.where(weighted, self.invvar, 1.0)), 0.0)
+        noise = draw_correlated(key, self.whitening, shape, jnp.result_type(self.loc))
+        return self.loc + sigma * self.factor[..., None, None] * noise
+
+    def log_prob(self, value, intermediates=None):
+        """Log density (...) of images (..., ny, nx)."""
+        chi2 = chi_squared(self.whitening, self.invvar, value - self.loc)
+        used = jnp.sum(self.invvar > 0, axis=(-2, -1), dtype=self.factor.dtype)
+        return self.log_normaliser - used * jnp.log(self.factor) - 0.5 * chi2 / self.factor**2
+
+
 def observe(images: Image | ImageSet, *components: Any) -> None:
     """Observe the pixels of an image, or of every image of a set, as components of light plus noise: Gaussian unless given.
 
@@ -137,7 +180,37 @@ def observe(images: Image | ImageSet, *components: Any) -> None:
         _emit_fluxes(tuple(per_image_if_mixed(c, images) for c in components), "", len(images.bands))
     else:
         raise TypeError(f"observe wants a bj.Image or bj.ImageSet first, got {type(images).__name__}")
+    _check_noise(images, light)
     _observe_pixels(light)
+
+
+def _check_noise(images: Image | ImageSet, light: Light) -> None:
+    """Noise that correlates between pixels can be wider or narrower, no more.
+
+    Raises
+    ------
+    ValueError
+        For other noise beside it.
+    """
+    others = [type(noise).__name__ for noise in light.noise() if not isinstance(noise, NoiseScale)]
+    correlated = [
+        name
+        for stack, members in zip(light.stacks, _members_of(images), strict=True)
+        for name in members
+        if stack.whitening is not None
+    ]
+    if others and correlated:
+        raise ValueError(
+            f"image {correlated[0]!r} has correlated noise, which {' and '.join(others)} cannot go with (NoiseScale can): "
+            "leave it out, or observe image.with_noise_correlation(None)"
+        )
+
+
+def _members_of(images: Image | ImageSet) -> list[list[str]]:
+    """The names of the images of each stack."""
+    if isinstance(images, Image):
+        return [[images.name]]
+    return [[images.names[i] for i in members] for members in images.members]
 
 
 def _observe_pixels(light: Light) -> None:
@@ -156,10 +229,14 @@ def _observe_pixels(light: Light) -> None:
         sites, light.stacks, light.rows(), apply_stack(message)["value"], strict=True
     ):
         weights, normaliser = jnp.asarray(stack.invvar), jnp.asarray(stack.log_normaliser)
-        fn = GaussianPixels(pixels, weights, normaliser + out_of_range)
-        if noise:
-            own = jax.tree.map(lambda p, rows=rows: p[rows], noise)
+        own = jax.tree.map(lambda p, rows=rows: p[rows], noise)
+        if stack.whitening is not None:
+            factor = own[0].factor if own else jnp.ones_like(normaliser)
+            fn = CorrelatedPixels(pixels, weights, normaliser + out_of_range, stack.whitening, factor)
+        elif noise:
             fn = NoisyPixels(pixels, weights, jnp.zeros_like(normaliser) + out_of_range, own)
+        else:
+            fn = GaussianPixels(pixels, weights, normaliser + out_of_range)
         numpyro.sample(site, fn, obs=stack.data)
 
 

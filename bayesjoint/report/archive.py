@@ -63,6 +63,9 @@ def pack_images(
         pixels = (f"y_{i}", f"x_{i}")
         packed[f"data_{i}"] = (pixels, np.asarray(image.data))
         packed[f"invvar_{i}"] = (pixels, np.asarray(image.invvar))
+        if image.noise_correlation is not None:
+            axes = (f"lag_y_{i}", f"lag_x_{i}")
+            packed[f"noise_correlation_{i}"] = (axes, image.noise_correlation)
         if isinstance(image.psf, PSF):
             packed[f"psf_{i}"] = ((f"psf_y_{i}", f"psf_x_{i}"), image.psf.stamp)
         if models is not None:
@@ -118,6 +121,7 @@ def _unpack_image(packed: Mapping[str, np.ndarray], i: int, name: str, frame: Ta
             band=str(packed["band_of_image"][i]),
             time=None if np.isnan(time) else time,
             frame=frame,
+            noise_correlation=packed.get(f"noise_correlation_{i}"),
         )
     image.zeropoint = float(packed["zeropoint"][i])
     image.noise_estimated = bool(packed["noise_estimated"][i])

@@ -86,8 +86,9 @@ def model_images(
     if len(fitted) < len(images):
         return None, None
     models = [pixels.model for pixels in fitted]
-    own = [(pixels.residual, pixels.goodness.widened) for pixels in fitted] if any(noises.values()) else None
-    return models, own
+    if any(noises.values()) or any(image.noise_correlation is not None for image in images):
+        return models, [(pixels.residual, pixels.goodness.widened) for pixels in fitted]
+    return models, None
 
 
 def run_until(

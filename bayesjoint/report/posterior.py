@@ -244,7 +244,8 @@ class Posterior:
         for i, name in enumerate(self.image_names):
             data, model, invvar = (self._constants[f"{kind}_{i}"] for kind in ("data", "model", "invvar"))
             factor = 1.0 if widened is None else float(widened[i])
-            found.append(goodness(name, data, model, invvar, self._constants.get(f"residual_{i}"), factor))
+            own = self._constants.get(f"residual_{i}"), factor, f"noise_correlation_{i}" in self._constants
+            found.append(goodness(name, data, model, invvar, *own))
         return found
 
     @cached_property

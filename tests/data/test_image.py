@@ -116,7 +116,10 @@ def test_what_is_told_of_an_image(build):
     assert (told["shape"], told["used"], told["unused"], told["time"]) == (SHAPE, 2000, 0, 57000.25)
     lines = info_table([image, make(build, invvar=None, name="other")]).splitlines()
     assert lines[0].startswith("name") and "57000.2500" in lines[1] and lines[2].endswith("-")
-    assert lines[-1] == "(*) noise estimated from the image"
+    assert lines[-1] == "(*) noise estimated from the image" and "noise of means" not in lines[0]
+    stamp = np.outer([0.5, 1, 0.5], [0.5, 1, 0.5])
+    lines = info_table([image, image.with_noise_correlation(stamp)]).splitlines()
+    assert "noise of means" in lines[0] and " 1.99 " in lines[2]
 
 
 def test_images_travel_through_jit(build):

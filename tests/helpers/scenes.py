@@ -10,6 +10,7 @@ from bayesjoint.data.image import AB_ZEROPOINT_NJY, Image
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.render.images import render
 
+_OWN = ("band", "time", "frame", "mask", "noise_correlation")
 rendered = jax.jit(render)
 
 
@@ -47,7 +48,7 @@ def make_image(
     shape=(40, 50), scale=0.3, psf=None, *, data=None, invvar=None, name="r", wcs=None, **keywords
 ):
     """A blank `Image` in nJy; keywords it does not know go to `make_wcs`."""
-    own = {key: keywords.pop(key) for key in ("band", "time", "frame", "mask") if key in keywords}
+    own = {key: keywords.pop(key) for key in _OWN if key in keywords}
     wcs = make_wcs(shape, scale, **keywords) if wcs is None else wcs
     psf = gaussian_psf(3 * scale) if psf is None else psf
     data = np.zeros(shape) if data is None else data
