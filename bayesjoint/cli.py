@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, get_args
 
 from bayesjoint import __version__
-from bayesjoint.infer.sampler import Likelihood
+from bayesjoint.infer.roads import Likelihood
 
 DEMO_FOLDER = "bayesjoint-demo"
 INTERRUPTED = 130

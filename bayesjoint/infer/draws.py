@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,17 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.space import Layout, Program, constrained_values, latent_plates
 
 TOLERATED_ERROR = 0.01  # standard deviation of a compressed log posterior about the exact one
+
+
+class Importance(NamedTuple):
+    """What importance ratios of `count` draws say of the Gaussian they come from: the shape of the ratios' tail, and how many
+    independent draws of the posterior they are worth. `resampled` where draws were resampled by these ratios.
+    """
+
+    k_hat: float
+    effective: float
+    count: int
+    resampled: bool
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,13 @@ class Draws:
     incompressible : str
         The noise for which "auto" sampled the exact likelihood, by name; "" where it was free to choose.
     road : str
-        Which likelihood was sampled in the end; see `sampler.Road`.
+        Which likelihood was sampled in the end; see `roads.Road`.
+    method : str
+        "nuts", or what else made the draws; see `bayesjoint.sample`.
+    importance : Importance, optional
+        How well the Gaussian that draws come from stands for the posterior; None of chains.
+    log_evidence : array (runs,), optional
+        Of the samplers that know it, from each of several independent runs.
     """
 
     values: dict[str, np.ndarray]
@@ -64,6 +81,9 @@ class Draws:
     likelihood_errors: np.ndarray | None = None
     incompressible: str = ""
     road: Any = ""
+    method: str = "nuts"
+    importance: Importance | None = None
+    log_evidence: np.ndarray | None = None
 
     @property
     def likelihood_holds(self) -> bool:

@@ -20,9 +20,10 @@ from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.fit import MapFit
-from bayesjoint.infer.nuts import Tuning
+from bayesjoint.infer.target import Tuning
 from bayesjoint.infer.pixels import pixel_fits
-from bayesjoint.infer.sampler import Made, chains_of, continue_program
+from bayesjoint.infer.roads import Made
+from bayesjoint.infer.sampler import chains_of, continue_program
 from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.report.posterior import Posterior
 

@@ -12,10 +12,12 @@ import jax
 import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.infer.adapt import Adapt
 from bayesjoint.infer.checkpoint import Checkpoint, fingerprint
 from bayesjoint.infer.fit import MapFit, fit_map, pack_fit, unpack_fit
-from bayesjoint.infer.nuts import Tuning
-from bayesjoint.infer.sampler import Likelihood, sample_program
+from bayesjoint.infer.target import Tuning
+from bayesjoint.infer.roads import Likelihood
+from bayesjoint.infer.sampler import sample_program
 from bayesjoint.infer.space import Program, find_latents
 from bayesjoint.report.extending import continuation, model_images, run_until
 from bayesjoint.report.posterior import Posterior
@@ -35,6 +37,7 @@ def sample(
     likelihood: Likelihood = "auto",
     target_accept: float | None = None,
     max_tree_depth: int | None = None,
+    adapt: Adapt = "auto",
     progress: bool | None = None,
     provenance: Mapping[str, Any] | None = None,
     checkpoint: str | os.PathLike | None = None,
@@ -68,6 +71,10 @@ def sample(
         Trajectories have at most 2^depth - 1 leapfrogs. The default is 8 (compressed) or 2 (exact, which suits a posterior
         whitened by its fit; raise it where effective sample sizes stay low because the posterior is far from a
         Gaussian).
+    adapt : {"auto", "always", "never"}
+        Whether chains go on, after `warmup`, in coordinates made from the covariance of their draws instead of the fit's:
+        "auto" does so where the two are far apart (an index at the end of its prior, blends, faint galaxies), and then
+        spends up to 100 more draws of each chain on the step size.
     progress : bool, optional
         Show a progress bar; by default only in a terminal or a notebook.
     provenance : dict, optional
@@ -129,12 +136,13 @@ def sample(
             _check_whole(name, count, least)
     if target_accept is not None and not 0 < target_accept < 1:
         raise ValueError(f"target_accept must lie between 0 and 1, got {target_accept!r}")
-    if likelihood not in get_args(Likelihood):
-        raise ValueError(f"likelihood must be one of {', '.join(get_args(Likelihood))}, got {likelihood!r}")
+    for name, value, kinds in (("likelihood", likelihood, Likelihood), ("adapt", adapt, Adapt)):
+        if value not in get_args(kinds):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}, got {value!r}")
     _check_limits(until_ess, max_seconds)
     deadline = time.monotonic() + (np.inf if max_seconds is None else max_seconds)
     args = jax.device_put((images, *more))
-    tuning = Tuning(int(draws), int(chains), int(warmup), seed, target_accept, max_tree_depth)
+    tuning = Tuning(int(draws), int(chains), int(warmup), seed, target_accept, max_tree_depth, adapt)
     store = _store(checkpoint, program, args, {**tuning._asdict(), "likelihood": likelihood})
     fit = _fit_of(store, program, args, images, init, progress)
     kept = sample_program(program, args, fit, tuning, likelihood, progress, store, deadline)
