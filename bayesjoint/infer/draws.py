@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import logsumexp
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image_set import ImageSet
@@ -29,6 +30,20 @@ class Importance(NamedTuple):
     effective: float
     count: int
     resampled: bool
+
+
+class LogEvidence(NamedTuple):
+    """Natural log of the evidence, and its standard error from independent runs (NaN of a single one)."""
+
+    value: float
+    error: float
+
+    @classmethod
+    def from_runs(cls, log_evidence: np.ndarray) -> LogEvidence:
+        """From each run's (runs,): the mean of the evidences, which is what each run estimates without bias."""
+        count = len(log_evidence)
+        error = np.std(log_evidence, ddof=1) / np.sqrt(count) if count > 1 else np.nan
+        return cls(float(logsumexp(log_evidence) - np.log(count)), float(error))
 
 
 @dataclass(frozen=True)

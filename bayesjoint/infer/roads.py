@@ -98,7 +98,7 @@ def sample_exact(
     """Draws under the exact likelihood, in the coordinates of a region."""
     stage = _stage(run, road, lambda: exact_stage(run.layout, region()))
     chains = _run_chains(run, road, stage)
-    return _as_draws(run, road, chains._replace(seconds=_summed(chains.seconds, spent)), chains.x)
+    return as_draws(run, road, chains._replace(seconds=_summed(chains.seconds, spent)), chains.x)
 
 
 def sample_compressed(
@@ -120,7 +120,7 @@ def sample_compressed(
         chains = chains._replace(log_evidence=chains.log_evidence + logsumexp(-errors) - np.log(errors.size))
     seconds = {"compress": compress_seconds, **chains.seconds, "check": time.perf_counter() - began}
     chains = chains._replace(seconds=_summed(seconds, spent))
-    return _as_draws(run, road, chains, z, errors - errors.mean())
+    return as_draws(run, road, chains, z, errors - errors.mean())
 
 
 def _stage(run: Run, road: Road, make: Callable[[], Stage]) -> Stage:
@@ -145,7 +145,8 @@ def _summed(seconds: dict[str, float], spent: dict[str, float] | None) -> dict[s
     return {name: seconds.get(name, 0.0) + spent.get(name, 0.0) for name in (*spent, *seconds)}
 
 
-def _as_draws(run: Run, road: Road, chains: Chains, z: np.ndarray, errors: np.ndarray | None = None) -> Draws:
+def as_draws(run: Run, road: Road, chains: Chains, z: np.ndarray, errors: np.ndarray | None = None) -> Draws:
+    """All that is known of draws z (chains, draws, P)."""
     values = constrain(run.program, run.layout, z, run.args)
     return Draws(
         values=values,

@@ -92,7 +92,9 @@ def keys_of(tuning: Tuning, first: int = 0) -> list[np.ndarray]:
     return [np.array([tuning.seed % 2**32, first + chain], np.uint32) for chain in range(tuning.chains)]
 
 
-def collect(kept: list[list[Chunk]], skipped: int, draws: int, whitening: Whitening) -> tuple[np.ndarray, dict]:
+def collect(
+    kept: list[list[Chunk]], skipped: int, draws: int, whitening: Whitening
+) -> tuple[np.ndarray, dict]:
     """Draws x (chains, draws, D) and statistics (chains, draws) after those skipped, chains cut to one length."""
     length = min(len(chain) for chain in kept) * CHUNK
     keep = slice(skipped, min(length, skipped + draws))

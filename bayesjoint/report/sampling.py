@@ -13,9 +13,18 @@ import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.adapt import Adapt
+from bayesjoint.infer.approximate import approximate_program
 from bayesjoint.infer.checkpoint import Checkpoint, fingerprint
 from bayesjoint.infer.fit import MapFit, fit_map, pack_fit, unpack_fit
 from bayesjoint.infer.target import Tuning
+from bayesjoint.infer.methods import (
+    CHAINS,
+    GAUSSIAN,
+    Method,
+    check_options,
+    draws_by_default,
+    sampler_of,
+)
 from bayesjoint.infer.roads import Likelihood
 from bayesjoint.infer.sampler import sample_program
 from bayesjoint.infer.space import Program, find_latents
@@ -29,10 +38,11 @@ def sample(
     program: Program,
     images: ImageSet,
     *more: Any,
+    method: Method = "nuts",
     init: MapFit | None = None,
-    draws: int = 1000,
+    draws: int | None = None,
     chains: int = 4,
-    warmup: int = 300,
+    warmup: int | None = None,
     seed: int = 0,
     likelihood: Likelihood = "auto",
     target_accept: float | None = None,
@@ -44,7 +54,7 @@ def sample(
     until_ess: float | None = None,
     max_seconds: float | None = None,
 ) -> Posterior:
-    """Sample the posterior of a NumPyro program by NUTS, whitened by its maximum a posteriori.
+    """Sample the posterior of a NumPyro program, by default by NUTS, whitened by its maximum a posteriori.
 
     Parameters
     ----------
@@ -53,10 +63,20 @@ def sample(
     images : ImageSet
     *more
         Further arguments of the program.
+    method : {"nuts", "laplace", "svi", "mclmc", "mams", "smc"}
+        "nuts" is for results. "laplace" (the fit's Gaussian) and "svi" (the Gaussian nearest to the posterior) are for a quick
+        look: exact log posteriors of all draws tell how far to trust them, and resample them where they can be. "mclmc" and
+        "mams" are microcanonical chains, without and with Metropolis adjustment, and "smc" leads particles from a wide
+        start to the posterior, which suits several peaks and gives the evidence; these need blackjax
+        (``pip install "bayesjoint[blackjax]"``).
     init : MapFit, optional
         The fit to start from; made by `fit_map` when not given.
-    draws, chains, warmup : int
-        Draws kept of each chain, chains, and draws of each chain spent on adapting the step size.
+    draws : int, optional
+        Kept of each chain: by default 1000; of "laplace" and "svi" 250 (each is rendered), of "smc" 500 particles a run.
+    chains : int
+        Chains, or independent runs of "smc".
+    warmup : int, optional
+        Draws of each chain spent on adapting to the posterior; by default 300.
     seed : int
         The same seed gives the same draws on the same machine.
     likelihood : {"auto", "compressed", "exact"}
@@ -126,10 +146,21 @@ def sample(
     >>> bool(abs(posterior.magnitude("r").median - 23.2) < 0.1)
     True
     """
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {', '.join(get_args(Method))}, got {method!r}")
     if not isinstance(images, ImageSet):
         raise TypeError(
             f"sample wants a bj.ImageSet, got {type(images).__name__}: wrap images as bj.ImageSet([...])"
         )
+    own = {"warmup": warmup, "target_accept": target_accept, "max_tree_depth": max_tree_depth}
+    own |= {"checkpoint": checkpoint, "until_ess": until_ess, "max_seconds": max_seconds}
+    own |= {
+        "likelihood": likelihood if likelihood != "auto" else None,
+        "adapt": adapt if adapt != "auto" else None,
+    }
+    check_options(method, {name: value for name, value in own.items() if value is not None})
+    draws = draws_by_default(method) if draws is None else draws
+    warmup = 300 if warmup is None else warmup
     counts = {"draws": (draws, 1), "chains": (chains, 1), "warmup": (warmup, 10), "seed": (seed, 0)}
     for name, (count, least) in (counts | {"max_tree_depth": (max_tree_depth, 1)}).items():
         if not (name == "max_tree_depth" and count is None):
@@ -143,9 +174,15 @@ def sample(
     deadline = time.monotonic() + (np.inf if max_seconds is None else max_seconds)
     args = jax.device_put((images, *more))
     tuning = Tuning(int(draws), int(chains), int(warmup), seed, target_accept, max_tree_depth, adapt)
-    store = _store(checkpoint, program, args, {**tuning._asdict(), "likelihood": likelihood})
+    settings = {**tuning._asdict(), "likelihood": likelihood, "method": method}
+    sampler = None if method in GAUSSIAN else sampler_of(method)
+    store = _store(checkpoint, program, args, settings)
     fit = _fit_of(store, program, args, images, init, progress)
-    kept = sample_program(program, args, fit, tuning, likelihood, progress, store, deadline)
+    if sampler is None:
+        kept = approximate_program(program, args, fit, tuning, likelihood, method)
+    else:
+        kept = sample_program(program, args, fit, tuning, likelihood, progress, store, deadline, sampler)
+        kept = replace(kept, method=method)
     stopped, late = "", time.monotonic() >= deadline
     if until_ess is not None:
         kept, stopped = run_until(
@@ -154,10 +191,10 @@ def sample(
     elif late and (count := kept.stats["lp"].shape[1]) < draws:
         stopped = f"max_seconds={max_seconds:g} passed after {count} of {draws} draws a chain"
     tuning = tuning._replace(draws=kept.stats["lp"].shape[1])
-    going_on = continuation(store, kept, tuning, fit.layout, fit.unconstrained)
-    models, own = model_images(program, args, fit.layout, images, kept)
+    going_on = continuation(store, kept, tuning, fit.layout, fit.unconstrained) if method in CHAINS else None
+    models, own_noise = model_images(program, args, fit.layout, images, kept)
     provenance = {**(provenance or {}), "stopped": stopped}
-    posterior = Posterior.from_draws(kept, images, fit, provenance, models, own, going_on)
+    posterior = Posterior.from_draws(kept, images, fit, provenance, models, own_noise, going_on)
     if not kept.interrupted and "max_seconds" not in stopped:
         store.remove()
     return posterior
