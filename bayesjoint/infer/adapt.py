@@ -1,4 +1,4 @@
-"""Coordinates in which chains sample, and those learnt from the chains themselves, where the fit's covariance proves to be far from the posterior's.
+"""Coordinates in which chains sample, and how they are learnt anew where the fit's covariance proves to be wrong.
 
 Chains sample u, which is of unit covariance where the posterior is the fit's Gaussian. Their draws tell when it is not (an
 index at the end of its prior, a blend, a galaxy that is hardly there): then the pooled covariance of all chains makes new
@@ -58,12 +58,15 @@ def _pooled(u: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _shrunk(covariance: np.ndarray, count: float) -> np.ndarray:
-    """A covariance of `count` draws, drawn towards a sphere of the same trace.
+    """A covariance of `count` draws, its axes drawn towards each other's length as far as chance alone sets them apart.
 
-    By the oracle approximating shrinkage of Chen, Wiesel, Eldar & Hero (2010, IEEE Trans. Signal Process. 58, 5016).
+    Logarithms of the eigenvalues of N draws in D dimensions scatter by chance with a variance of some c / (1 - c), c = D / N.
+    In logarithms, because a long axis must not lengthen the short ones; the trace is kept.
     """
-    size = len(covariance)
-    trace, square = np.trace(covariance), np.sum(covariance**2)
-    spread = (count + 1 - 2 / size) * (square - trace**2 / size)
-    share = min(((1 - 2 / size) * square + trace**2) / spread, 1.0) if spread > 0 else 1.0
-    return (1 - share) * covariance + share * trace / size * np.eye(size)
+    values, vectors = np.linalg.eigh(covariance)
+    logs = np.log(np.maximum(values, 1e-300))
+    share = len(values) / count
+    by_chance = share / (1 - share) if share < 1 else np.inf
+    pull = min(by_chance / max(np.var(logs), 1e-300), 1.0)
+    drawn = np.exp(pull * np.mean(logs) + (1 - pull) * logs)
+    return (vectors * (drawn * np.sum(values) / np.sum(drawn))) @ vectors.T

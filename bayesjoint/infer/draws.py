@@ -22,8 +22,10 @@ TOLERATED_ERROR = 0.01  # standard deviation of a compressed log posterior about
 
 
 class Importance(NamedTuple):
-    """What importance ratios of `count` draws say of the Gaussian they come from: the shape of the ratios' tail, and how many
-    independent draws of the posterior they are worth. `resampled` where draws were resampled by these ratios.
+    """What importance ratios of `count` draws say of the Gaussian they come from.
+
+    The shape of the ratios' tail, and how many independent draws of the posterior they are worth (NaN where that cannot be
+    told); `resampled` where draws were resampled by these ratios.
     """
 
     k_hat: float

@@ -14,6 +14,7 @@ from bayesjoint.infer.verdict import Finding, Severity
 
 TRUSTED_K = 0.7
 _LEAST_TAIL = 5
+_NO_TAIL = -1.0  # the shape of a distribution that ends at once
 
 
 class Smoothed(NamedTuple):
@@ -39,7 +40,7 @@ def trusted_k(count: int) -> float:
 
 
 def smoothed(log_ratios: np.ndarray) -> Smoothed:
-    """Weights from log ratios (N,), the largest of which are replaced by quantiles of the Pareto distribution they follow."""
+    """Weights from log ratios (N,), the largest of them replaced by quantiles of the Pareto distribution they follow."""
     log_ratios = np.where(np.isfinite(log_ratios), log_ratios, -np.inf)
     count = len(log_ratios)
     ratios = np.exp(log_ratios - log_ratios.max())
@@ -49,7 +50,7 @@ def smoothed(log_ratios: np.ndarray) -> Smoothed:
     over = ratios[largest] - cut
     if tail < _LEAST_TAIL or over[0] <= 0 or over[-1] <= over[0] * (1 + 1e-9):
         # ratios that are all alike, or too few to tell
-        return Smoothed(ratios / ratios.sum(), -np.inf if tail >= _LEAST_TAIL else np.inf)
+        return Smoothed(ratios / ratios.sum(), _NO_TAIL if tail >= _LEAST_TAIL else np.inf)
     k, scale = _fit_pareto(over)
     at = (np.arange(tail) + 0.5) / tail
     quantiles = scale * (np.expm1(-k * np.log1p(-at)) / k if abs(k) > 1e-9 else -np.log1p(-at))
@@ -94,8 +95,8 @@ def judge_importance(
     limit = trusted_k(count)
     if not resampled:
         what = (
-            f"{name} is not the posterior: PSIS k-hat of its importance ratios is {k_hat:.2f} (wanted under {limit:.2f}), so "
-            "its draws are left as they are, error bars may be wrong"
+            f"{name} is not the posterior: PSIS k-hat of its importance ratios is {k_hat:.2f} (wanted under {limit:.2f}), "
+            "so its draws are left as they are, and error bars may be wrong"
         )
         return [Finding("fail", what, k_hat, 'sample with method="nuts"'), alone]
     what = (

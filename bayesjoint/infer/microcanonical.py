@@ -207,8 +207,8 @@ def judge_bias(squared_errors: np.ndarray, size: int) -> Finding:
     """Say of unadjusted chains that they are biased, from the squared energy errors of their steps and the dimension."""
     figure = float(np.mean(squared_errors)) / max(size, 1)
     what = (
-        f"MCLMC is not Metropolis-adjusted: its steps leave a bias (energy error variance {figure:.1g} per dimension) that no "
-        "number of draws makes smaller and R-hat does not see"
+        f"MCLMC is not Metropolis-adjusted: its steps leave a bias (energy error variance {figure:.1g} per dimension) that "
+        "no number of draws makes smaller and R-hat does not see"
     )
     severity = "note" if figure <= TOLERATED_ENERGY_ERROR else "warning"
     return Finding(severity, what, figure, 'for error bars to publish, sample with method="mams" or "nuts"')

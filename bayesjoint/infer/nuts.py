@@ -2,8 +2,8 @@
 
 NumPyro's No-U-Turn kernel (Hoffman & Gelman 2014; Phan et al. 2019) samples u in x = centre + root @ u, where root root^T is
 the fit's covariance, with a unit mass matrix; warm-up adapts the step size. Where the chains' own covariance turns out to be
-another, they go on in coordinates made from that (`adapt.py`). Chains run in compiled chunks of draws, a thread for each core,
-so progress, Ctrl-C and the compilation cache all work without callbacks from compiled code.
+another, they go on in coordinates made from that (`adapt.py`). Chains run in compiled chunks of draws, a thread for each
+core, so progress, Ctrl-C and the compilation cache all work without callbacks from compiled code.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ from bayesjoint.infer.target import Chains, Target, Tuning
 # in whitened space three leapfrogs of 0.85 go two and a half standard deviations, which is as far as it pays to go
 FIRST_STEP = 0.85
 SHORT: Any = {"target_accept": 0.65, "max_tree_depth": 2}
+LONGER: Any = {
+    "target_accept": 0.8,
+    "max_tree_depth": 3,
+}  # of short ones, where the posterior is not the fit's Gaussian
 THOROUGH: Any = {"target_accept": 0.8, "max_tree_depth": 8}
 SETTLING = 100  # draws that adapt the step size to new coordinates: few, as chains have come to where the posterior is
 LATER = 1 << 16  # tells the random numbers of chains in new coordinates from those before
@@ -110,7 +114,7 @@ def run_nuts(
     ----------
     short : bool
         Whether trajectories are of at most three leapfrogs by default, which does where the coordinates suit the density:
-        longer ones return where they came from. In coordinates learnt from the chains they are not.
+        longer ones return where they came from. In coordinates learnt from the chains they have seven.
     checkpoint : Checkpoint, optional
         Its `part`, where it is known, is gone on from; it knows the chains afterwards.
     deadline : float
@@ -144,7 +148,7 @@ def run_nuts(
         new = None if interrupted else _learnt(track, warm, tuning, whitening)
     if new is not None:
         began, skipped = time.perf_counter(), CHUNK * warm + min(SETTLING, tuning.warmup)
-        first, chunk = _kernel_of(target, tuning, THOROUGH)
+        first, chunk = _kernel_of(target, tuning, LONGER if short else THOROUGH)
         if "root" not in known:
             track.states[:] = _moved(first, track.states, new, target, tuning)
         elif short:

@@ -1,9 +1,9 @@
 """Adaptive tempered sequential Monte Carlo on a whitened log density, by blackjax (an optional dependency).
 
 Particles from a wide normalised reference, a Student t about the fit, are led to the posterior along reference^(1 - t)
-density^t (Del Moral, Doucet & Jasra 2006, JRSS B 68, 411), by importance weights, resampling and Hamiltonian moves in a metric
-that follows them. The weights give the evidence as well. Each run is independent of the others: where the runs agree, peaks
-that the reference covers are found and have their share.
+density^t (Del Moral, Doucet & Jasra 2006, JRSS B 68, 411), by importance weights, resampling and Hamiltonian moves in a
+metric that follows them. The weights give the evidence as well. Each run is independent of the others: where the runs
+agree, peaks that the reference covers are found and have their share.
 """
 
 from __future__ import annotations

@@ -21,12 +21,12 @@ from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.fit import MapFit
-from bayesjoint.infer.target import Tuning
-from bayesjoint.infer.pixels import pixel_fits
 from bayesjoint.infer.methods import sampler_of
+from bayesjoint.infer.pixels import pixel_fits
 from bayesjoint.infer.roads import Made
 from bayesjoint.infer.sampler import chains_of, continue_program
 from bayesjoint.infer.space import Layout, Program, find_latents
+from bayesjoint.infer.target import Tuning
 from bayesjoint.report.posterior import Posterior
 
 

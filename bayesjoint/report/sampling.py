@@ -16,10 +16,10 @@ from bayesjoint.infer.adapt import Adapt
 from bayesjoint.infer.approximate import approximate_program
 from bayesjoint.infer.checkpoint import Checkpoint, fingerprint
 from bayesjoint.infer.fit import MapFit, fit_map, pack_fit, unpack_fit
-from bayesjoint.infer.target import Tuning
 from bayesjoint.infer.methods import (
     CHAINS,
     GAUSSIAN,
+    WARMUP,
     Method,
     check_options,
     draws_by_default,
@@ -28,6 +28,7 @@ from bayesjoint.infer.methods import (
 from bayesjoint.infer.roads import Likelihood
 from bayesjoint.infer.sampler import sample_program
 from bayesjoint.infer.space import Program, find_latents
+from bayesjoint.infer.target import Tuning
 from bayesjoint.report.extending import continuation, model_images, run_until
 from bayesjoint.report.posterior import Posterior
 
@@ -64,10 +65,10 @@ def sample(
     *more
         Further arguments of the program.
     method : {"nuts", "laplace", "svi", "mclmc", "mams", "smc"}
-        "nuts" is for results. "laplace" (the fit's Gaussian) and "svi" (the Gaussian nearest to the posterior) are for a quick
-        look: exact log posteriors of all draws tell how far to trust them, and resample them where they can be. "mclmc" and
-        "mams" are microcanonical chains, without and with Metropolis adjustment, and "smc" leads particles from a wide
-        start to the posterior, which suits several peaks and gives the evidence; these need blackjax
+        "nuts" is for results. "laplace" (the fit's Gaussian) and "svi" (the Gaussian nearest to the posterior) are for a
+        quick look: exact log posteriors of all draws tell how far to trust them, and resample them where they can be.
+        "mclmc" and "mams" are microcanonical chains, without and with Metropolis adjustment, and "smc" leads particles
+        from a wide start to the posterior, which suits several peaks and gives the evidence; these three need blackjax
         (``pip install "bayesjoint[blackjax]"``).
     init : MapFit, optional
         The fit to start from; made by `fit_map` when not given.
@@ -118,7 +119,10 @@ def sample(
     Raises
     ------
     ValueError
-        For programs that cannot be sampled, numbers of draws below 1, and a checkpoint of another run, or none.
+        For programs that cannot be sampled, numbers of draws below 1, options that do not go with the method, and a
+        checkpoint of another run, or none.
+    ImportError
+        For a method that needs blackjax, where that is missing.
     KeyboardInterrupt
         When interrupted before there is a draw to keep.
 
@@ -160,7 +164,7 @@ def sample(
     }
     check_options(method, {name: value for name, value in own.items() if value is not None})
     draws = draws_by_default(method) if draws is None else draws
-    warmup = 300 if warmup is None else warmup
+    warmup = WARMUP if warmup is None else warmup
     counts = {"draws": (draws, 1), "chains": (chains, 1), "warmup": (warmup, 10), "seed": (seed, 0)}
     for name, (count, least) in (counts | {"max_tree_depth": (max_tree_depth, 1)}).items():
         if not (name == "max_tree_depth" and count is None):

@@ -38,7 +38,8 @@ def posterior(scene, linear):
 
 
 @pytest.mark.parametrize(
-    ("kind", "kills"), [("exact", (3, 9)), ("compressed", (6, 10)), ("corrected", (9, 15))]
+    ("kind", "kills"),
+    [("exact", (3, 9)), ("adapted", (5, 12)), ("compressed", (6, 10)), ("corrected", (9, 15))],
 )
 def test_killed_and_resumed_gives_the_same_bits(kind, kills, tmp_path):
     """Killed while it writes, twice, at one moment of writing and another; the third run comes to the end."""
