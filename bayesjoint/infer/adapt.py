@@ -60,8 +60,8 @@ def _pooled(u: np.ndarray) -> tuple[np.ndarray, float]:
 def _shrunk(covariance: np.ndarray, count: float) -> np.ndarray:
     """A covariance of `count` draws, its axes drawn towards each other's length as far as chance alone sets them apart.
 
-    Logarithms of the eigenvalues of N draws in D dimensions scatter by chance with a variance of some c / (1 - c), c = D / N.
-    In logarithms, because a long axis must not lengthen the short ones; the trace is kept.
+    Logarithms of the eigenvalues of N draws in D dimensions scatter by chance with a variance of some c / (1 - c) for
+    c = D / N. In logarithms, because a long axis must not lengthen the short ones; the trace is kept.
     """
     values, vectors = np.linalg.eigh(covariance)
     logs = np.log(np.maximum(values, 1e-300))

@@ -1,7 +1,7 @@
 """A quick look: draws of a Gaussian, certified by exact log posteriors and made those of the posterior where that goes.
 
 The Gaussian is the fit's own (Laplace), or the one of least Kullback-Leibler divergence from the posterior, found by
-stochastic ascent. Either is judged by the importance ratios of its draws.
+stochastic ascent, with the tails of a Student t. Either is judged by the importance ratios of its draws.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.optim import Adam
+from scipy.special import gammaln
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.checkpoint import Checkpoint
@@ -30,12 +31,13 @@ from bayesjoint.infer.target import Chains, Target, Tuning
 
 LEAST_DRAWS = 100
 STEPS = 400
+FREEDOM = 6.0
 _PAIRS = 8
 _RATE = 0.03
 
 
 class Proposal(NamedTuple):
-    """Draws z (N, P) of a Gaussian, and its log density there (N,)."""
+    """Draws z (N, P), and the log density there (N,) of what they are draws of."""
 
     z: np.ndarray
     log_density: np.ndarray
@@ -73,6 +75,16 @@ def _gaussian(mean: np.ndarray, root: np.ndarray, count: int, rng: np.random.Gen
     return Proposal(mean + noise @ root.T, -0.5 * np.sum(noise**2, axis=1) - volume)
 
 
+def _student(mean: np.ndarray, root: np.ndarray, count: int, rng: np.random.Generator) -> Proposal:
+    """Draws of the Student t about a Gaussian: its tails cover those that the Gaussian of least divergence cuts off."""
+    size, noise = len(mean), rng.normal(size=(count, len(mean)))
+    noise *= np.sqrt(FREEDOM / rng.chisquare(FREEDOM, size=(count, 1)))
+    volume = np.sum(np.log(np.diag(root))) + 0.5 * size * np.log(FREEDOM * np.pi)
+    volume += gammaln(0.5 * FREEDOM) - gammaln(0.5 * (FREEDOM + size))
+    away = np.log1p(np.sum(noise**2, axis=1) / FREEDOM)
+    return Proposal(mean + noise @ root.T, -0.5 * (FREEDOM + size) * away - volume)
+
+
 def _certified(run: Run, method: str, proposal: Proposal, rng: np.random.Generator, seconds: float) -> Draws:
     """Draws with their exact log posteriors: resampled by importance ratios where these can be trusted, else as they are."""
     began = time.perf_counter()
@@ -91,12 +103,12 @@ def _certified(run: Run, method: str, proposal: Proposal, rng: np.random.Generat
 def _variational(
     run: Run, fit: MapFit, likelihood: Likelihood, count: int, rng: np.random.Generator
 ) -> Proposal:
-    """Draws of the Gaussian nearest to the posterior; amplitudes, where integrated out, from theirs given the rest."""
+    """Draws about the Gaussian nearest to the posterior; amplitudes, where integrated out, from theirs given the rest."""
     stage = _stage(run, fit, likelihood)
     target = stage.target(run.program, run.layout, run.args)
     mean, root = nearest_gaussian(target, run.tuning.seed)
     centre, scale = target.whitening
-    found = _gaussian(centre + scale @ mean, scale @ root, count, rng)
+    found = _student(centre + scale @ mean, scale @ root, count, rng)
     if not stage.is_collapsed:
         return found
     z, whole = stage.complete(run.program, found.z[None], run.args, run.tuning.seed)
