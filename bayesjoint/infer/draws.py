@@ -22,7 +22,7 @@ TOLERATED_ERROR = 0.01  # standard deviation of a compressed log posterior about
 
 
 class Importance(NamedTuple):
-    """What importance ratios of `count` draws say of the Gaussian they come from.
+    """What importance ratios of so many `checked` draws say of the Gaussian they come from.
 
     The shape of the ratios' tail, and how many independent draws of the posterior they are worth (NaN where that cannot be
     told); `resampled` where draws were resampled by these ratios.
@@ -30,7 +30,7 @@ class Importance(NamedTuple):
 
     k_hat: float
     effective: float
-    count: int
+    checked: int
     resampled: bool
 
 

@@ -26,7 +26,7 @@ _OPTIONS: dict[Method, tuple[str, ...]] = {
 }
 
 
-def draws_by_default(method: Method) -> int:
+def draws_by_default(method: str) -> int:
     """Draws of each chain where none are asked for: fewer where each is rendered, or moved many times."""
     return 1000 if method in CHAINS else 500 if method == "smc" else 250
 
@@ -47,7 +47,7 @@ def check_options(method: Method, given: Mapping[str, Any]) -> None:
             )
 
 
-def sampler_of(method: Method) -> Sampler:
+def sampler_of(method: str) -> Sampler:
     """What draws from a target.
 
     Raises

@@ -115,7 +115,7 @@ def _temper(step, target: Target, tuning: Tuning, run: int, reference: Reference
     particles = reference.draw(rng, tuning.draws, len(target.whitening.centre))
     state = blackjax.smc.tempered.init(jnp.asarray(particles))
     state = state._replace(tempering_param=jnp.zeros(()))
-    step_size, total, is_done = FIRST_STEP, 0.0, False
+    step_size, total, acceptance, is_done = FIRST_STEP, 0.0, ACCEPTANCE, False
     while not is_done:
         is_done = float(state.tempering_param) >= 1  # a last step moves the particles at the posterior
         key = np.array(rng.integers(2**32, size=2), np.uint32)
@@ -123,9 +123,9 @@ def _temper(step, target: Target, tuning: Tuning, run: int, reference: Reference
         state, gain, acceptance = step(
             key, state, np.asarray(step_size), metric, target.whitening, target.known
         )
-        total += float(gain)
-        step_size *= float(np.exp(acceptance - ACCEPTANCE))
-    return np.asarray(state.particles), total, float(acceptance)
+        total, acceptance = total + float(gain), float(acceptance)
+        step_size *= np.exp(acceptance - ACCEPTANCE)
+    return np.asarray(state.particles), total, acceptance
 
 
 def _covariance(particles: np.ndarray, weights: np.ndarray) -> np.ndarray:

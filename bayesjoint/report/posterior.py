@@ -320,7 +320,10 @@ class Posterior:
     def importance(self) -> Importance | None:
         """What the importance ratios of draws of a Gaussian say of it; None of chains."""
         found = json.loads(self.idata.attrs.get("importance", "null"))
-        return found and Importance(**{k: np.nan if v is None else v for k, v in found.items()})
+        if found is None:
+            return None
+        known: dict[str, Any] = {name: np.nan if x is None else x for name, x in found.items()}
+        return Importance(**known)
 
     @property
     def log_evidence(self) -> LogEvidence:

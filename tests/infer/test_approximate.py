@@ -82,7 +82,7 @@ def test_resampled_draws_are_of_the_posterior(skewed, method, tmp_path):
     images, fit, grid = skewed
     posterior = bj.sample(skewed_program, images, init=fit, method=method, draws=500)
     worth = posterior.importance
-    assert worth.resampled and worth.count == 2000 and worth.effective > 400
+    assert worth.resampled and worth.checked == 2000 and worth.effective > 400
     for name in ("magnitude", "sky"):
         draws = posterior.values(name)
         assert draws.shape == (4, 500)
