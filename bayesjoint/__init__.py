@@ -53,6 +53,7 @@ from bayesjoint.model.programs import joint_model
 from bayesjoint.render.images import render
 from bayesjoint.report.calibrate import calibrate
 from bayesjoint.report.calibration import Calibration
+from bayesjoint.report.evidence import evidence
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.sampling import sample
 
@@ -106,6 +107,7 @@ __all__ = [
     "calibrate",
     "compiler_options",
     "enable_compilation_cache",
+    "evidence",
     "fit_map",
     "gaussian_mixture_psf",
     "gaussian_psf",

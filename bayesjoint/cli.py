@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, get_args
 
 from bayesjoint import __version__
-from bayesjoint.infer.sampler import Likelihood
+from bayesjoint.infer.methods import Method
+from bayesjoint.infer.roads import Likelihood
 
 DEMO_FOLDER = "bayesjoint-demo"
 INTERRUPTED = 130
@@ -121,13 +122,18 @@ def _sampling_options() -> Parser:
     options = Parser(add_help=False)
     group = options.add_argument_group("sampling")
     for name, default, least, help_text in (
-        ("draws", 1000, 1, "draws kept of each chain"),
-        ("chains", 4, 1, "chains"),
-        ("warmup", 300, 10, "draws of each chain before those kept"),
-        ("seed", 0, 0, "of the random numbers"),
+        ("draws", None, 1, "draws kept of each chain; default 1000 (laplace, svi: 250; smc: 500)"),
+        ("chains", 4, 1, "chains; default 4"),
+        ("warmup", None, 10, "draws of each chain before those kept; default 300"),
+        ("seed", 0, 0, "of the random numbers; default 0"),
     ):
-        kind = _whole(least)
-        group.add_argument(f"--{name}", type=kind, default=default, help=f"{help_text}; default {default}")
+        group.add_argument(f"--{name}", type=_whole(least), default=default, help=help_text)
+    group.add_argument(
+        "--method",
+        choices=get_args(Method),
+        default="nuts",
+        help="nuts (default); laplace or svi for a quick look; mclmc, mams or smc of blackjax",
+    )
     group.add_argument(
         "--target-accept",
         type=_share,

@@ -16,6 +16,7 @@ import numpyro
 
 import bayesjoint as bj
 from bayesjoint.compilation import enable_compilation_cache
+from bayesjoint.infer.methods import CHAINS, WARMUP, draws_by_default
 from bayesjoint.output import write_results
 from bayesjoint.report.estimates import rounded
 
@@ -113,30 +114,36 @@ def fit_images(
     sky: bool = True,
     truth: Mapping[str, Any] | None = None,
 ) -> bj.Posterior:
-    """Fit, sample, and write into an existing folder; `settings` has draws, chains, warmup and seed."""
+    """Fit, sample, and write into an existing folder; `settings` has what the command's options say of sampling."""
     program = bj.joint_model(sky=sky)
     with log.step("fit", "Levenberg-Marquardt to the maximum of the posterior") as outcome:
         fit = bj.fit_map(program, images, progress=log.progress)
         outcome.append(f"{fit.layout.size} parameters, {'' if fit.converged else 'NOT '}converged")
         outcome += [f"{fit.iterations} iterations", f"chi2/dof {fit.chi2_per_dof:.4f}"]
-    counts = {name: getattr(settings, name) for name in ("draws", "chains", "warmup", "seed")}
-    tuning = {name: getattr(settings, name) for name in ("target_accept", "max_tree_depth", "likelihood")}
-    tuning |= {name: getattr(settings, name, None) for name in ("checkpoint", "until_ess", "max_seconds")}
-    what = "NUTS, {chains} chains of {draws} draws after {warmup} to warm up".format(**counts)
-    with log.step("sample", what) as outcome:
+    names = ("method", "draws", "chains", "warmup", "seed", "target_accept", "max_tree_depth", "likelihood")
+    options = {name: getattr(settings, name) for name in names}
+    options |= {name: getattr(settings, name, None) for name in ("checkpoint", "until_ess", "max_seconds")}
+    with log.step("sample", _told(settings)) as outcome:
         made_by = {"command": settings.command_line}
-        posterior = bj.sample(
-            program, images, init=fit, progress=log.progress, provenance=made_by, **counts, **tuning
-        )
+        posterior = bj.sample(program, images, init=fit, progress=log.progress, provenance=made_by, **options)
         stats = posterior.idata.sample_stats
-        outcome.append(f"{float(stats['n_steps'].mean()):.1f} leapfrogs a draw")
-        outcome.append(f"{int(stats['diverging'].sum())} divergences")
+        if posterior.method in CHAINS:
+            outcome.append(f"{float(stats['n_steps'].mean()):.1f} leapfrogs a draw")
+            outcome.append(f"{int(stats['diverging'].sum())} divergences")
         outcome.append(f"{posterior.idata.attrs['likelihood']} likelihood")
         outcome += [posterior.stopped] if posterior.stopped else []
-    _say_if_interrupted(log, posterior, settings.draws)
+    _say_if_interrupted(log, posterior, settings.draws or draws_by_default(posterior.method))
     with log.step("write", "posterior, tables and figures"):
         write_results(folder, posterior, fit, seconds=log.seconds, files=files, truth=truth)
     return posterior
+
+
+def _told(settings: argparse.Namespace) -> str:
+    """What is sampled, in words."""
+    method, chains = settings.method, settings.chains
+    draws = settings.draws or draws_by_default(method)
+    warmup = f" after {settings.warmup or WARMUP} to warm up" if method in CHAINS else ""
+    return f"{method.upper()}, {chains} chains of {draws} draws{warmup}"
 
 
 def _say_if_interrupted(log: Log, posterior: bj.Posterior, wanted: int) -> None:

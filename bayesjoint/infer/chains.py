@@ -73,11 +73,15 @@ class Track:
 
 
 class Limits(NamedTuple):
-    """When chains end: after so many chunks, or once the clock is past `deadline` and each has `least` chunks."""
+    """When chains end: after so many chunks, or once the clock is past `deadline` and each has `least` chunks.
+
+    `name` is what the progress bar says.
+    """
 
     chunks: int
     least: int = 0
     deadline: float = float("inf")
+    name: str = "NUTS"
 
 
 def run_chains(
@@ -97,7 +101,7 @@ def run_chains(
     idle = set(range(len(kept)))
     done = sum(min(len(chain), limits.chunks) for chain in kept)
     total = CHUNK * len(kept) * limits.chunks
-    bar = tqdm(total=total, initial=CHUNK * done, desc="NUTS", unit="draw", disable=_is_quiet(progress))
+    bar = tqdm(total=total, initial=CHUNK * done, desc=limits.name, unit="draw", disable=_is_quiet(progress))
 
     def snapshot() -> Track:
         with lock:

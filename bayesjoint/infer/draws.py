@@ -7,17 +7,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import logsumexp
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.space import Layout, Program, constrained_values, latent_plates
 
 TOLERATED_ERROR = 0.01  # standard deviation of a compressed log posterior about the exact one
+
+
+class Importance(NamedTuple):
+    """What importance ratios of so many `checked` draws say of the Gaussian they come from.
+
+    The shape of the ratios' tail, and how many independent draws of the posterior they are worth (NaN where that cannot be
+    told); `resampled` where draws were resampled by these ratios.
+    """
+
+    k_hat: float
+    effective: float
+    checked: int
+    resampled: bool
+
+
+class LogEvidence(NamedTuple):
+    """Natural log of the evidence, and its standard error from independent runs (NaN of a single one)."""
+
+    value: float
+    error: float
+
+    @classmethod
+    def from_runs(cls, log_evidence: np.ndarray) -> LogEvidence:
+        """From each run's (runs,): the mean of the evidences, which is what each run estimates without bias."""
+        count = len(log_evidence)
+        error = np.std(log_evidence, ddof=1) / np.sqrt(count) if count > 1 else np.nan
+        return cls(float(logsumexp(log_evidence) - np.log(count)), float(error))
 
 
 @dataclass(frozen=True)
@@ -48,7 +76,13 @@ class Draws:
     incompressible : str
         The noise for which "auto" sampled the exact likelihood, by name; "" where it was free to choose.
     road : str
-        Which likelihood was sampled in the end; see `sampler.Road`.
+        Which likelihood was sampled in the end; see `roads.Road`.
+    method : str
+        "nuts", or what else made the draws; see `bayesjoint.sample`.
+    importance : Importance, optional
+        How well the Gaussian that draws come from stands for the posterior; None of chains.
+    log_evidence : array (runs,), optional
+        Of the samplers that know it, from each of several independent runs.
     """
 
     values: dict[str, np.ndarray]
@@ -64,6 +98,9 @@ class Draws:
     likelihood_errors: np.ndarray | None = None
     incompressible: str = ""
     road: Any = ""
+    method: str = "nuts"
+    importance: Importance | None = None
+    log_evidence: np.ndarray | None = None
 
     @property
     def likelihood_holds(self) -> bool:

@@ -1,17 +1,17 @@
 """NUTS on a whitened log density.
 
 NumPyro's No-U-Turn kernel (Hoffman & Gelman 2014; Phan et al. 2019) samples u in x = centre + root @ u, where root root^T is
-the fit's covariance, with a unit mass matrix; warm-up adapts the step size. Chains run in compiled chunks of draws, a thread
-for each core, so progress, Ctrl-C and the compilation cache all work without callbacks from compiled code.
+the fit's covariance, with a unit mass matrix; warm-up adapts the step size. Where the chains' own covariance turns out to be
+another, they go on in coordinates made from that (`adapt.py`). Chains run in compiled chunks of draws, a thread for each
+core, so progress, Ctrl-C and the compilation cache all work without callbacks from compiled code.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,70 +19,23 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
 from bayesjoint.compilation import quick_jit
-from bayesjoint.infer.chains import CHUNK, Chunk, Limits, Track, run_chains
+from bayesjoint.infer.adapt import Whitening, is_needed, learnt
+from bayesjoint.infer.chains import CHUNK, Chunk, Limits, Track
 from bayesjoint.infer.checkpoint import Checkpoint
+from bayesjoint.infer.running import Note, carry_on, chunks_of, collect, keys_of, spent_before, starts_of
 from bayesjoint.infer.space import Program
+from bayesjoint.infer.target import Chains, Target, Tuning
 
 # in whitened space three leapfrogs of 0.85 go two and a half standard deviations, which is as far as it pays to go
 FIRST_STEP = 0.85
-OVERDISPERSION = 1.5
-
-
-class Whitening(NamedTuple):
-    """x = centre + root @ u."""
-
-    centre: np.ndarray
-    root: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """A log density to sample.
-
-    Attributes
-    ----------
-    density : function (program, static, x, *known)
-        The log density at x (D,).
-    program, static
-        Its first arguments; with `density` they name what is compiled, once.
-    known : tuple
-        What else it takes: arrays.
-    whitening : Whitening
-    start : function of x
-        Log density and gradient at a chain's start.
-    """
-
-    density: Callable[..., jax.Array]
-    program: Program
-    static: Hashable
-    known: tuple
-    whitening: Whitening
-    start: Callable[[np.ndarray], tuple]
-
-
-class Tuning(NamedTuple):
-    """How many draws, and how they are made; see `bayesjoint.sample`."""
-
-    draws: int
-    chains: int
-    warmup: int
-    seed: int
-    target_accept: float | None = None
-    max_tree_depth: int | None = None
-
-    def or_else(self, **values: Any) -> Tuning:
-        """With these values where none is given."""
-        return self._replace(**{name: value for name, value in values.items() if getattr(self, name) is None})
-
-
-class Chains(NamedTuple):
-    """Draws x (chains, draws, D) and statistics (chains, draws) after warm-up, and how they were made."""
-
-    x: np.ndarray
-    stats: dict[str, np.ndarray]
-    step_size: np.ndarray
-    seconds: dict[str, float]
-    interrupted: bool
+SHORT: Any = {"target_accept": 0.65, "max_tree_depth": 2}
+LONGER: Any = {
+    "target_accept": 0.8,
+    "max_tree_depth": 3,
+}  # of short ones, where the posterior is not the fit's Gaussian
+THOROUGH: Any = {"target_accept": 0.8, "max_tree_depth": 8}
+SETTLING = 100  # draws that adapt the step size to new coordinates: few, as chains have come to where the posterior is
+LATER = 1 << 16  # tells the random numbers of chains in new coordinates from those before
 
 
 @cache
@@ -133,9 +86,23 @@ def _kernel(
     return first, chunk
 
 
+def _kernel_of(target: Target, tuning: Tuning, defaults: dict[str, Any]):
+    """The kernel's functions, with what trajectories are by default."""
+    tuned = tuning.or_else(**defaults)
+    return _kernel(
+        target.density,
+        target.program,
+        target.static,
+        tuned.warmup,
+        tuned.target_accept,
+        tuned.max_tree_depth,
+    )
+
+
 def run_nuts(
     target: Target,
     tuning: Tuning,
+    short: bool = False,
     progress: bool | None = None,
     checkpoint: Checkpoint | None = None,
     part: str = "chains",
@@ -145,6 +112,9 @@ def run_nuts(
 
     Parameters
     ----------
+    short : bool
+        Whether trajectories are of at most three leapfrogs by default, which does where the coordinates suit the density:
+        longer ones return where they came from. In coordinates learnt from the chains they have seven.
     checkpoint : Checkpoint, optional
         Its `part`, where it is known, is gone on from; it knows the chains afterwards.
     deadline : float
@@ -160,42 +130,66 @@ def run_nuts(
     KeyboardInterrupt
         When pressed before there is a draw to keep.
     """
-    began = time.perf_counter()
-    checkpoint = checkpoint or Checkpoint()
-    warmup, draws = tuning.warmup, tuning.draws
-    first, chunk = _kernel(
-        target.density, target.program, target.static, warmup, tuning.target_accept, tuning.max_tree_depth
-    )
-    advance = partial(_advance, chunk, target.whitening, target.known)
-    known = checkpoint.recall(part)
+    began, checkpoint = time.perf_counter(), checkpoint or Checkpoint()
+    known, whitening, warm = checkpoint.recall(part), target.whitening, chunks_of(tuning.warmup)
+    first, chunk = _kernel_of(target, tuning, SHORT if short else THOROUGH)
     track = _resumed(first, target, tuning, known) if known else _begun(first, target, tuning)
-    spent = {name: float(known.get(f"{name}_seconds", 0.0)) for name in ("compile", "sample")}
-    limits = Limits(-(-(warmup + draws) // CHUNK), -(-(warmup + 4) // CHUNK), deadline)
-    _first_chunk(advance, track, limits)  # compiles, before threads share the program
-    spent["compile"] += (compiled := time.perf_counter()) - began
+    spent, skipped, interrupted = spent_before(known, began), tuning.warmup, False
 
-    def packed(track: Track) -> dict:
-        now = {"compile": spent["compile"], "sample": spent["sample"] + time.perf_counter() - compiled}
-        return track.pack() | {f"{name}_seconds": seconds for name, seconds in now.items()}
+    def run(most: int, least: int, name: str = "NUTS") -> bool:
+        advance = partial(_advance, chunk, whitening, target.known)
+        moved = {} if whitening is target.whitening else whitening._asdict()
+        limits = Limits(most, least, deadline, name)
+        return carry_on(advance, track, limits, progress, Note(checkpoint, part, spent, moved))
 
-    def after(snapshot: Callable[[], Track]) -> None:
-        checkpoint.offer(part, lambda: packed(snapshot()))
-
-    interrupted = run_chains(advance, track, limits, progress, after)
-    checkpoint.note(part, packed(track))
-    spent["sample"] += time.perf_counter() - compiled
-    if interrupted and track.length < warmup + 4:
+    new = Whitening(known["centre"], known["root"]) if "root" in known else None
+    if new is None:
+        interrupted = run(warm, warm, "warm-up")
+        new = None if interrupted else _learnt(track, warm, tuning, whitening)
+    if new is not None:
+        began, skipped = time.perf_counter(), CHUNK * warm + min(SETTLING, tuning.warmup)
+        first, chunk = _kernel_of(target, tuning, LONGER if short else THOROUGH)
+        if "root" not in known:
+            track.states[:] = _moved(first, track.states, new, target, tuning)
+        elif short:
+            _resumed(first, target, tuning, known)  # which the kernel learns its settings from
+        whitening = new
+        spent["compile"] += time.perf_counter() - began
+    if not interrupted:
+        interrupted = run(chunks_of(skipped + tuning.draws), chunks_of(skipped + 4))
+    if interrupted and track.length < skipped + 4:
         raise KeyboardInterrupt("stopped during warm-up: no draws to keep")
-    x, stats = _collect(track.kept, warmup, draws, target.whitening)
+    x, stats = collect(track.kept, skipped, tuning.draws, whitening)
     step_size = np.array([chain[-1].step_size for chain in track.kept])
     return Chains(x, stats, step_size, spent, interrupted)
 
 
+def _learnt(track: Track, warm: int, tuning: Tuning, whitening: Whitening) -> Whitening | None:
+    """New coordinates, from the second half of the warm-up of all chains; None where the old ones do."""
+    if tuning.adapt == "never":
+        return None
+    u = np.stack([np.concatenate([chunk.u for chunk in chain[warm // 2 : warm]]) for chain in track.kept])
+    return learnt(whitening, u) if tuning.adapt == "always" or is_needed(u) else None
+
+
+def _moved(first, states: list, after: Whitening, target: Target, tuning: Tuning) -> list:
+    """Chains where they stand, in new coordinates, to adapt their step size to these."""
+    before, keys = target.whitening, keys_of(tuning, LATER)
+    turn = np.linalg.solve(after.root, before.root)
+    shift = np.linalg.solve(after.root, before.centre - after.centre)
+    skipped = tuning.warmup - min(SETTLING, tuning.warmup)
+    moved = []
+    for state, key in zip(jax.device_get(states), keys, strict=True):
+        gradient = np.linalg.solve(turn.T, state.z_grad)
+        start = shift + turn @ state.z, state.potential_energy, gradient
+        begun = first(*start, key, after, target.known)
+        moved.append(begun._replace(i=begun.i + np.asarray(skipped, begun.i.dtype)))
+    return moved
+
+
 def _begun(first, target: Target, tuning: Tuning) -> Track:
     """Chains at their starts."""
-    scatter = np.random.default_rng(tuning.seed).normal(size=(tuning.chains, len(target.whitening.centre)))
-    starts = [_finite_start(target, OVERDISPERSION * u) for u in scatter]
-    keyed = zip(starts, _keys(tuning), strict=True)
+    keyed = zip(starts_of(target, tuning), keys_of(tuning), strict=True)
     states = [first(*start, key, target.whitening, target.known) for start, key in keyed]
     return Track(states, [[] for _ in states])
 
@@ -205,51 +199,12 @@ def _resumed(first, target: Target, tuning: Tuning, known: dict[str, np.ndarray]
 
     The first step is traced for the structure of its state, and because NumPyro's kernel learns its settings there.
     """
-    u, key = np.zeros(len(target.whitening.centre)), _keys(tuning)[0]
+    u, key = np.zeros(len(target.whitening.centre)), keys_of(tuning)[0]
     like = jax.eval_shape(first, u, np.zeros(()), u, key, target.whitening, target.known)
     return Track.unpack(known, tuning.chains, like)
-
-
-def _keys(tuning: Tuning) -> list[np.ndarray]:
-    """Raw threefry keys: made without compiling anything."""
-    return [np.array([tuning.seed % 2**32, chain], np.uint32) for chain in range(tuning.chains)]
-
-
-def _first_chunk(advance, track: Track, limits: Limits) -> None:
-    """One chunk of the chain that is furthest behind, if any is."""
-    chain = min(range(len(track.kept)), key=lambda c: len(track.kept[c]))
-    if len(track.kept[chain]) < limits.chunks:
-        track.states[chain], chunk = advance(track.states[chain])
-        track.kept[chain].append(chunk)
-
-
-def _finite_start(target: Target, u: np.ndarray) -> tuple:
-    """A chain's start (u, potential, gradient), drawn towards the fit until the log density is finite there."""
-    centre, root = target.whitening
-    for _ in range(20):
-        value, gradient = jax.device_get(target.start(centre + root @ u))
-        if np.isfinite(value) and np.all(np.isfinite(gradient)):
-            return u, -value, -(root.T @ gradient)
-        u = 0.5 * u
-    raise ValueError("the log posterior is not finite near the fit: check the fit's verdict before sampling")
 
 
 def _advance(chunk, whitening: Whitening, known: tuple, state) -> tuple[Any, Chunk]:
     """Run one compiled chunk of a chain."""
     state, kept = chunk(state, whitening, known, CHUNK)
     return state, Chunk(*jax.device_get(kept), step_size=np.asarray(state.adapt_state.step_size))
-
-
-def _collect(
-    kept: list[list[Chunk]], warmup: int, draws: int, whitening: Whitening
-) -> tuple[np.ndarray, dict]:
-    """Draws x (chains, draws, D) and statistics (chains, draws) after warm-up, chains cut to one length."""
-    length = min(len(chain) for chain in kept) * CHUNK
-    keep = slice(warmup, min(length, warmup + draws))
-
-    def gather(name: str) -> np.ndarray:
-        return np.stack([np.concatenate([getattr(chunk, name) for chunk in chain])[keep] for chain in kept])
-
-    stats = {name: gather(name) for name in ("energy", "n_steps", "acceptance_rate", "diverging")}
-    stats["lp"] = -gather("potential")
-    return whitening.centre + gather("u") @ whitening.root.T, stats

@@ -15,8 +15,8 @@ from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.collapse import Split, collapsed_log_posterior, complete, split_linear
 from bayesjoint.infer.compress import Compressed, Fitted, Form, compress, compressed_log_posterior
 from bayesjoint.infer.curvature import quadratic
-from bayesjoint.infer.nuts import Target, Whitening
 from bayesjoint.infer.space import Layout, Program, log_posterior
+from bayesjoint.infer.target import Target, Whitening
 
 _COMPLETED = 250  # draws at once
 

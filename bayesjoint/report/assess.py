@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from bayesjoint.infer.draws import Importance
 from bayesjoint.infer.goodness import Goodness, judge_fit, judge_images
+from bayesjoint.infer.importance import judge_importance
+from bayesjoint.infer.microcanonical import judge_bias
 from bayesjoint.infer.mixing import judge_convergence, judge_edges, judge_likelihood, judge_sampler
 from bayesjoint.infer.verdict import Finding, Verdict
 from bayesjoint.report.quantities import Quantity
@@ -23,6 +26,8 @@ def assess(
     ends: Mapping[str, tuple[float, float]] | None = None,
     likelihood_errors: tuple[np.ndarray, float] | None = None,
     incompressible: str = "",
+    importance: Importance | None = None,
+    method: str = "nuts",
 ) -> Verdict:
     """Whether to trust a posterior.
 
@@ -46,11 +51,23 @@ def assess(
         Errors of a compressed log posterior at some of the draws, and the PSIS k-hat of its importance ratios.
     incompressible : str
         The noise for which the exact likelihood was sampled, by name.
+    importance : Importance, optional
+        Of draws of a Gaussian, which are judged by that instead of by the mixing of chains.
+    method : str
+        What made the draws.
     """
     scalars = [q for q in found if q.parameter != "mag"]
-    findings = _mixing(scalars, diagnose)
-    diverging = stats.get("diverging", np.zeros(scalars[0].draws.shape if scalars else (1, 1), dtype=bool))
-    findings += judge_sampler(diverging, stats.get("energy"), interrupted=interrupted)
+    if importance is not None:
+        findings = judge_importance(*importance, method)
+    else:
+        findings = _mixing(scalars, diagnose)
+        diverging = stats.get(
+            "diverging", np.zeros(scalars[0].draws.shape if scalars else (1, 1), dtype=bool)
+        )
+        is_biased = method == "mclmc"  # whose energies are errors of each step
+        energy = None if is_biased else stats.get("energy")
+        findings += judge_sampler(diverging, energy, interrupted=interrupted)
+        findings += [judge_bias(stats["energy"], len(scalars))] if is_biased else []
     if likelihood_errors is not None:
         findings.append(judge_likelihood(*likelihood_errors))
     if incompressible:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -20,10 +21,12 @@ from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.fit import MapFit
-from bayesjoint.infer.nuts import Tuning
+from bayesjoint.infer.methods import sampler_of
 from bayesjoint.infer.pixels import pixel_fits
-from bayesjoint.infer.sampler import Made, chains_of, continue_program
+from bayesjoint.infer.roads import Made
+from bayesjoint.infer.sampler import chains_of, continue_program
 from bayesjoint.infer.space import Layout, Program, find_latents
+from bayesjoint.infer.target import Tuning
 from bayesjoint.report.posterior import Posterior
 
 
@@ -37,10 +40,14 @@ def extended(
     args = jax.device_put((images, *more))
     layout = find_latents(program, args)
     _check_latents(settings.pop("latents"), layout)
+    method = settings.pop("method", "nuts")
     centre, made = known["fit/unconstrained"], Made(settings.pop("road"), json.loads(attrs["seconds"]))
     have = posterior.idata.posterior.sizes["draw"]
     tuning, checkpoint = Tuning(**settings)._replace(draws=have + draws), Checkpoint(known=known)
-    found = continue_program(program, args, layout, centre, made, tuning, progress, checkpoint)
+    found = continue_program(
+        program, args, layout, centre, made, tuning, progress, checkpoint, sampler=sampler_of(method)
+    )
+    found = replace(found, method=method)
     kept = continuation(checkpoint, found, tuning, layout, centre)
     models, own = model_images(program, args, layout, images, found)
     new = Posterior.from_draws(found, images, None, None, models, own, kept)
@@ -67,7 +74,7 @@ def continuation(
 ) -> dict[str, np.ndarray]:
     """What a posterior keeps so that its chains can go on."""
     latents = dict(zip(layout.names, layout.shapes, strict=True))
-    settings = {**tuning._asdict(), "road": draws.road, "latents": latents}
+    settings = {**tuning._asdict(), "road": draws.road, "method": draws.method, "latents": latents}
     about = {"settings": np.array(json.dumps(settings)), "fit/unconstrained": np.asarray(centre)}
     return chains_of(checkpoint, draws.road) | about
 
@@ -104,7 +111,7 @@ def run_until(
     deadline: float,
 ) -> tuple[Draws, str]:
     """Batches of `tuning.draws` more, until the least bulk ESS reaches a number; with why it stopped, in words."""
-    batch = tuning.draws
+    batch, method = tuning.draws, draws.method
     while True:
         count = draws.stats["lp"].shape[1]
         label, least = Posterior.from_draws(draws, images).least_ess()
@@ -118,5 +125,15 @@ def run_until(
         tuning = tuning._replace(draws=count + batch)
         made = Made(draws.road, draws.seconds)
         draws = continue_program(
-            program, args, fit.layout, fit.unconstrained, made, tuning, progress, checkpoint, deadline
+            program,
+            args,
+            fit.layout,
+            fit.unconstrained,
+            made,
+            tuning,
+            progress,
+            checkpoint,
+            deadline,
+            sampler_of(method),
         )
+        draws = replace(draws, method=method)

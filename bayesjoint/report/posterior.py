@@ -14,6 +14,7 @@ import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.checkpoint import pack, unpack
+from bayesjoint.infer.draws import Importance, LogEvidence
 from bayesjoint.infer.goodness import Goodness, goodness
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.report import colours_plot, images_plot, latex, plots, tables
@@ -206,7 +207,7 @@ class Posterior:
 
     def summary(self, probability: float = ONE_SIGMA) -> QTable:
         """Every scalar with its error bar, R-hat and effective sample sizes; see `tables.summary_table`."""
-        return tables.summary_table(self.quantities, diagnose, probability)
+        return tables.summary_table(self.quantities, self._diagnose, probability)
 
     def colours(self, probability: float = ONE_SIGMA) -> QTable:
         """Colours of every pair of bands; see `tables.colours_table`."""
@@ -258,9 +259,54 @@ class Posterior:
         checked = None if errors is None else (errors, pareto_k(-errors))
         measured = self.goodness()
         obstacle = str(self.idata.attrs.get("incompressible", ""))
+        how = self.importance, self.method
         return assess(
-            self.quantities, diagnose, stats, measured, self.map_fit, interrupted, ends, checked, obstacle
+            self.quantities,
+            diagnose,
+            stats,
+            measured,
+            self.map_fit,
+            interrupted,
+            ends,
+            checked,
+            obstacle,
+            *how,
         )
+
+    @property
+    def method(self) -> str:
+        """What made the draws: see `bayesjoint.sample`."""
+        return str(self.idata.attrs.get("method", "nuts"))
+
+    @property
+    def importance(self) -> Importance | None:
+        """What the importance ratios of draws of a Gaussian say of it; None of chains."""
+        found = json.loads(self.idata.attrs.get("importance", "null"))
+        if found is None:
+            return None
+        known: dict[str, Any] = {name: np.nan if x is None else x for name, x in found.items()}
+        return Importance(**known)
+
+    @property
+    def log_evidence(self) -> LogEvidence:
+        """Log of the probability density of the data under the program, priors and pixels normalised.
+
+        Raises
+        ------
+        ValueError
+            Of draws by other methods than "smc".
+        """
+        runs = json.loads(self.idata.attrs.get("log_evidence", "null"))
+        if runs is None:
+            raise ValueError(
+                f'the evidence is not known from method="{self.method}": sample with method="smc", or call bj.evidence'
+            )
+        return LogEvidence.from_runs(np.array(runs))
+
+    def _diagnose(self, draws: np.ndarray) -> tuple[float, float, float]:
+        """As `diagnose`; where there are no chains, the number of independent draws that these are worth."""
+        worth = self.importance
+        return diagnose(draws) if worth is None else (np.nan, worth.effective, worth.effective)
 
     @property
     def likelihood_errors(self) -> np.ndarray | None:
@@ -270,7 +316,7 @@ class Posterior:
 
     def least_ess(self) -> tuple[str, float]:
         """The scalar with the smallest bulk effective sample size, and that size; 0 where none can be told."""
-        found = {q.label: diagnose(q.draws)[1] for q in self.quantities if q.parameter != "mag"}
+        found = {q.label: self._diagnose(q.draws)[1] for q in self.quantities if q.parameter != "mag"}
         told = {label: ess for label, ess in found.items() if np.isfinite(ess)}
         return min(told.items(), key=lambda pair: pair[1], default=("none", 0.0))
 
@@ -354,7 +400,7 @@ class Posterior:
 
     def plot_trace(self, **options: Any) -> Figure:
         """Chains and marginals; see `plots.plot_trace`."""
-        return plots.plot_trace(self.quantities, diagnose, **options)
+        return plots.plot_trace(self.quantities, self._diagnose, **options)
 
     def plot_colours(self, **options: Any) -> Figure:
         """Magnitudes and colours of each source; see `colours_plot.plot_colours`."""

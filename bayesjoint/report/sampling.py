@@ -12,11 +12,23 @@ import jax
 import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.infer.adapt import Adapt
+from bayesjoint.infer.approximate import approximate_program
 from bayesjoint.infer.checkpoint import Checkpoint, fingerprint
 from bayesjoint.infer.fit import MapFit, fit_map, pack_fit, unpack_fit
-from bayesjoint.infer.nuts import Tuning
-from bayesjoint.infer.sampler import Likelihood, sample_program
+from bayesjoint.infer.methods import (
+    CHAINS,
+    GAUSSIAN,
+    WARMUP,
+    Method,
+    check_options,
+    draws_by_default,
+    sampler_of,
+)
+from bayesjoint.infer.roads import Likelihood
+from bayesjoint.infer.sampler import sample_program
 from bayesjoint.infer.space import Program, find_latents
+from bayesjoint.infer.target import Tuning
 from bayesjoint.report.extending import continuation, model_images, run_until
 from bayesjoint.report.posterior import Posterior
 
@@ -27,21 +39,23 @@ def sample(
     program: Program,
     images: ImageSet,
     *more: Any,
+    method: Method = "nuts",
     init: MapFit | None = None,
-    draws: int = 1000,
+    draws: int | None = None,
     chains: int = 4,
-    warmup: int = 300,
+    warmup: int | None = None,
     seed: int = 0,
     likelihood: Likelihood = "auto",
     target_accept: float | None = None,
     max_tree_depth: int | None = None,
+    adapt: Adapt = "auto",
     progress: bool | None = None,
     provenance: Mapping[str, Any] | None = None,
     checkpoint: str | os.PathLike | None = None,
     until_ess: float | None = None,
     max_seconds: float | None = None,
 ) -> Posterior:
-    """Sample the posterior of a NumPyro program by NUTS, whitened by its maximum a posteriori.
+    """Sample the posterior of a NumPyro program, by default by NUTS, whitened by its maximum a posteriori.
 
     Parameters
     ----------
@@ -50,10 +64,20 @@ def sample(
     images : ImageSet
     *more
         Further arguments of the program.
+    method : {"nuts", "laplace", "svi", "mclmc", "mams", "smc"}
+        "nuts" is for results. "laplace" (the fit's Gaussian) and "svi" (the Gaussian nearest to the posterior) are for a
+        quick look: exact log posteriors of all draws tell how far to trust them, and resample them where they can be.
+        "mclmc" and "mams" are microcanonical chains, without and with Metropolis adjustment, and "smc" leads particles
+        from a wide start to the posterior, which suits several peaks and gives the evidence; these three need blackjax
+        (``pip install "bayesjoint[blackjax]"``).
     init : MapFit, optional
         The fit to start from; made by `fit_map` when not given.
-    draws, chains, warmup : int
-        Draws kept of each chain, chains, and draws of each chain spent on adapting the step size.
+    draws : int, optional
+        Kept of each chain: by default 1000; of "laplace" and "svi" 250 (each is rendered), of "smc" 500 particles a run.
+    chains : int
+        Chains, or independent runs of "smc".
+    warmup : int, optional
+        Draws of each chain spent on adapting to the posterior; by default 300.
     seed : int
         The same seed gives the same draws on the same machine.
     likelihood : {"auto", "compressed", "exact"}
@@ -68,6 +92,10 @@ def sample(
         Trajectories have at most 2^depth - 1 leapfrogs. The default is 8 (compressed) or 2 (exact, which suits a posterior
         whitened by its fit; raise it where effective sample sizes stay low because the posterior is far from a
         Gaussian).
+    adapt : {"auto", "always", "never"}
+        Whether chains go on, after `warmup`, in coordinates made from the covariance of their draws instead of the fit's:
+        "auto" does so where the two are far apart (an index at the end of its prior, blends, faint galaxies), and then
+        spends up to 100 more draws of each chain on the step size.
     progress : bool, optional
         Show a progress bar; by default only in a terminal or a notebook.
     provenance : dict, optional
@@ -91,7 +119,10 @@ def sample(
     Raises
     ------
     ValueError
-        For programs that cannot be sampled, numbers of draws below 1, and a checkpoint of another run, or none.
+        For programs that cannot be sampled, numbers of draws below 1, options that do not go with the method, and a
+        checkpoint of another run, or none.
+    ImportError
+        For a method that needs blackjax, where that is missing.
     KeyboardInterrupt
         When interrupted before there is a draw to keep.
 
@@ -119,25 +150,43 @@ def sample(
     >>> bool(abs(posterior.magnitude("r").median - 23.2) < 0.1)
     True
     """
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {', '.join(get_args(Method))}, got {method!r}")
     if not isinstance(images, ImageSet):
         raise TypeError(
             f"sample wants a bj.ImageSet, got {type(images).__name__}: wrap images as bj.ImageSet([...])"
         )
+    own = {"warmup": warmup, "target_accept": target_accept, "max_tree_depth": max_tree_depth}
+    own |= {"checkpoint": checkpoint, "until_ess": until_ess, "max_seconds": max_seconds}
+    own |= {
+        "likelihood": likelihood if likelihood != "auto" else None,
+        "adapt": adapt if adapt != "auto" else None,
+    }
+    check_options(method, {name: value for name, value in own.items() if value is not None})
+    draws = draws_by_default(method) if draws is None else draws
+    warmup = WARMUP if warmup is None else warmup
     counts = {"draws": (draws, 1), "chains": (chains, 1), "warmup": (warmup, 10), "seed": (seed, 0)}
     for name, (count, least) in (counts | {"max_tree_depth": (max_tree_depth, 1)}).items():
         if not (name == "max_tree_depth" and count is None):
             _check_whole(name, count, least)
     if target_accept is not None and not 0 < target_accept < 1:
         raise ValueError(f"target_accept must lie between 0 and 1, got {target_accept!r}")
-    if likelihood not in get_args(Likelihood):
-        raise ValueError(f"likelihood must be one of {', '.join(get_args(Likelihood))}, got {likelihood!r}")
+    for name, value, kinds in (("likelihood", likelihood, Likelihood), ("adapt", adapt, Adapt)):
+        if value not in get_args(kinds):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}, got {value!r}")
     _check_limits(until_ess, max_seconds)
     deadline = time.monotonic() + (np.inf if max_seconds is None else max_seconds)
     args = jax.device_put((images, *more))
-    tuning = Tuning(int(draws), int(chains), int(warmup), seed, target_accept, max_tree_depth)
-    store = _store(checkpoint, program, args, {**tuning._asdict(), "likelihood": likelihood})
+    tuning = Tuning(int(draws), int(chains), int(warmup), seed, target_accept, max_tree_depth, adapt)
+    settings = {**tuning._asdict(), "likelihood": likelihood, "method": method}
+    sampler = None if method in GAUSSIAN else sampler_of(method)
+    store = _store(checkpoint, program, args, settings)
     fit = _fit_of(store, program, args, images, init, progress)
-    kept = sample_program(program, args, fit, tuning, likelihood, progress, store, deadline)
+    if sampler is None:
+        kept = approximate_program(program, args, fit, tuning, likelihood, method)
+    else:
+        kept = sample_program(program, args, fit, tuning, likelihood, progress, store, deadline, sampler)
+        kept = replace(kept, method=method)
     stopped, late = "", time.monotonic() >= deadline
     if until_ess is not None:
         kept, stopped = run_until(
@@ -146,10 +195,10 @@ def sample(
     elif late and (count := kept.stats["lp"].shape[1]) < draws:
         stopped = f"max_seconds={max_seconds:g} passed after {count} of {draws} draws a chain"
     tuning = tuning._replace(draws=kept.stats["lp"].shape[1])
-    going_on = continuation(store, kept, tuning, fit.layout, fit.unconstrained)
-    models, own = model_images(program, args, fit.layout, images, kept)
+    going_on = continuation(store, kept, tuning, fit.layout, fit.unconstrained) if method in CHAINS else None
+    models, own_noise = model_images(program, args, fit.layout, images, kept)
     provenance = {**(provenance or {}), "stopped": stopped}
-    posterior = Posterior.from_draws(kept, images, fit, provenance, models, own, going_on)
+    posterior = Posterior.from_draws(kept, images, fit, provenance, models, own_noise, going_on)
     posterior.program, posterior.more = program, more
     if not kept.interrupted and "max_seconds" not in stopped:
         store.remove()

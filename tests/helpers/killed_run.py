@@ -40,6 +40,8 @@ def settings_of(scene):
 
     if scene == "exact":
         return linear_program, linear_scene(1), {"likelihood": "exact"}
+    if scene == "adapted":
+        return linear_program, linear_scene(1), {"likelihood": "exact", "adapt": "always"}
     return bj.joint_model(), simulate(), {"likelihood": "compressed" if scene == "compressed" else "auto"}
 
 

@@ -38,7 +38,8 @@ def posterior(scene, linear):
 
 
 @pytest.mark.parametrize(
-    ("kind", "kills"), [("exact", (3, 9)), ("compressed", (6, 10)), ("corrected", (9, 15))]
+    ("kind", "kills"),
+    [("exact", (3, 9)), ("adapted", (5, 12)), ("compressed", (6, 10)), ("corrected", (9, 15))],
 )
 def test_killed_and_resumed_gives_the_same_bits(kind, kills, tmp_path):
     """Killed while it writes, twice, at one moment of writing and another; the third run comes to the end."""
@@ -181,7 +182,7 @@ def test_an_interruption_leaves_draws_and_a_checkpoint(scene, linear, tmp_path, 
     assert not sample(scene, linear, checkpoint=path).idata.attrs["interrupted"] and not path.exists()
 
 
-@pytest.mark.parametrize("kind", ["exact", "compressed"])
+@pytest.mark.parametrize("kind", ["exact", "adapted", "compressed"])
 def test_extended_is_one_long_run(kind, tmp_path):
     program = killed_run.settings_of(kind)[0]
     short, whole = (killed_run.sample(kind, draws=draws) for draws in (30, 100))

@@ -11,7 +11,7 @@ from scipy import stats
 
 import bayesjoint as bj
 from bayesjoint.infer import collapse, compress
-from bayesjoint.infer.sampler import _around_fit
+from bayesjoint.infer.roads import around_fit
 
 WIDTHS = {"brightness": 200.0, "level": 2.0}
 
@@ -29,7 +29,7 @@ def collapsed(scene):
     images = scene.simulate(seed=2, brightness={"r": 30.0})
     fit = bj.fit_map(one_index, images)
     args = jax.device_put((images,))
-    region = _around_fit(fit, seed=0).points
+    region = around_fit(fit, seed=0).points
     fitted = compress.at_fit(one_index, fit.layout, fit.unconstrained, args)
     form = compress.compress(one_index, fit.layout, fitted, region, args)
     split = collapse.split_linear(one_index, fit.layout, region, args)
@@ -115,6 +115,6 @@ def hierarchy(images):
 def test_what_is_not_linear_is_left_alone(images):
     """A logarithm, a square, and a prior that is no Gaussian."""
     fit = bj.fit_map(hierarchy, images)
-    region = _around_fit(fit, seed=0).points
+    region = around_fit(fit, seed=0).points
     split = collapse.split_linear(hierarchy, fit.layout, region, jax.device_put((images,)))
     assert [fit.labels[i] for i in split.linear] == ["first"]

@@ -16,7 +16,8 @@ from bayesjoint.infer import basis, compress, sampler
 from bayesjoint.infer import draws as draws_module
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.nuts import Tuning
-from bayesjoint.infer.sampler import _around_fit, sample_program
+from bayesjoint.infer.roads import around_fit
+from bayesjoint.infer.sampler import sample_program
 from bayesjoint.infer.space import log_posterior
 
 
@@ -95,7 +96,7 @@ def compressed(request, images):
     fit = bj.fit_map(program, images)
     args = jax.device_put((images,))
     fitted = compress.at_fit(program, fit.layout, fit.unconstrained, args)
-    form = compress.compress(program, fit.layout, fitted, _around_fit(fit, seed=0).points, args)
+    form = compress.compress(program, fit.layout, fitted, around_fit(fit, seed=0).points, args)
     noise = np.random.default_rng(99).normal(size=(60, fit.layout.size))
     fresh = fit.unconstrained + noise @ np.linalg.cholesky(fit.covariance).T
     return program, fit, args, fitted, form, fresh

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import bayesjoint as bj
-from bayesjoint.infer import chains, nuts
+from bayesjoint.infer import chains, nuts, running
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.sampler import sample_program
 
@@ -122,7 +122,7 @@ def test_interruption_keeps_the_draws_so_far(monkeypatch):
     kept = track.kept
     assert all(3 <= len(chunks) < 100_000 for chunks in kept)
     whitening = nuts.Whitening(np.ones(3), 2 * np.eye(3))
-    z, statistics = nuts._collect(kept, chains.CHUNK, 10**6, whitening)
+    z, statistics = running.collect(kept, chains.CHUNK, 10**6, whitening)
     shortest = min(len(chunks) for chunks in kept)
     assert z.shape == (2, (shortest - 1) * chains.CHUNK, 3) == (*statistics["lp"].shape, 3)
     assert np.all(z[:, 0] == 1 + 2 * 1)
@@ -130,7 +130,7 @@ def test_interruption_keeps_the_draws_so_far(monkeypatch):
 
 def test_interruption_in_warmup_says_so(linear, scene, monkeypatch):
     images, fit, *_ = linear
-    monkeypatch.setattr(nuts, "run_chains", lambda *_: True)
+    monkeypatch.setattr(running, "run_chains", lambda *_: True)
     with pytest.raises(KeyboardInterrupt, match="during warm-up: no draws to keep"):
         run(scene.linear_program, images, fit, draws=40, chains=1, warmup=150, seed=0)
 

@@ -9,7 +9,7 @@ from helpers.scenes import make_image
 
 import bayesjoint as bj
 from bayesjoint.infer import collapse
-from bayesjoint.infer.sampler import _around_fit
+from bayesjoint.infer.roads import around_fit
 from bayesjoint.render.images import light_on_stacks, render_light
 
 GRADIENTS = np.array([[40.0, -25.0], [-30.0, 60.0]])
@@ -51,7 +51,7 @@ def test_gradients_are_found_within_their_errors(fits):
 
 def test_skies_and_brightnesses_are_linear(fits):
     images, fit = fits[0]
-    region = _around_fit(fit, seed=0).points
+    region = around_fit(fit, seed=0).points
     split = collapse.split_linear(sloped, fit.layout, region, jax.device_put((images,)))
     linear = {fit.labels[i].split("[")[0] for i in split.linear}
     assert linear == {"galaxy_total", "sky", "sky_gradient"} and len(split.linear) == 8
