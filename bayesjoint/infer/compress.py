@@ -3,7 +3,7 @@
 Around the fit the model images of a program fill a tiny space. Some two hundred of them are rendered, and the principal
 components of their departures from the fit, weighted by the noise, are an orthonormal basis in which chi-squared is a
 quadratic form in as many coefficients. The coefficients are linear in the light, so they follow from its Fourier transform
-at a hundred wave vectors, which is known in closed form: no image is rendered while sampling. This is the reduced-order
+at some forty wave vectors, which is known in closed form: no image is rendered while sampling. This is the reduced-order
 quadrature of gravitational-wave inference (Antil et al. 2013, arXiv:1210.0577; Smith et al. 2016, arXiv:1604.08253), with
 the map from transform to coefficients found by least squares.
 
