@@ -1,7 +1,8 @@
 """Sampling: seconds to a certified posterior, agreement of the likelihoods, coverage; writes docs/benchmarks/posterior.md.
 
-    python tests/benchmarks/posterior.py [--parts certified,likelihoods,agreement,calibration,scenes,observed]
-        [--each 14] [--scenes FOLDER] [--observed FOLDER] [--results FOLDER] [--page docs/benchmarks/posterior.md]
+    python tests/benchmarks/posterior.py [--parts certified,likelihoods,agreement,peer,calibration,scenes,observed]
+        [--each 14] [--scenes FOLDER] [--observed FOLDER] [--peer PYTHON] [--results FOLDER]
+        [--page docs/benchmarks/posterior.md]
 
 Every part leaves a JSON file in the folder of results; the page is made of those that are there. Run it on an otherwise idle
 machine. `scenes` wants a folder as posterior_scenes.py says; `observed` one with observed images (BAYESJOINT_DATA).
@@ -25,6 +26,7 @@ from posterior_page import page
 
 ENOUGH = 1000
 LONG = 20_000
+PEER_SECONDS = 400
 
 
 def main() -> None:
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=14, help="simulations in each of 15 settings")
     parser.add_argument("--scenes", type=Path, help="a folder of simulated scenes")
     parser.add_argument("--observed", type=Path, default=os.environ.get("BAYESJOINT_DATA"))
+    parser.add_argument("--peer", help="the Python of an environment with AstroPhot and Pyro")
     parser.add_argument("--results", type=Path, default=Path("docs/benchmarks/posterior"))
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks/posterior.md"))
     parser.add_argument("--alone", choices=PARTS, help=argparse.SUPPRESS)
@@ -94,6 +97,7 @@ def certify(scene: str) -> None:
         "fit": between - began,
         "parts": json.loads(posterior.idata.attrs["seconds"]),
         "ess": ess,
+        "enough": ess >= ENOUGH,
         "of": label,
         "r_hat": r_hat,
         "headline": headline,
@@ -143,6 +147,29 @@ def agreement(args: argparse.Namespace) -> dict[str, Any]:
             }
         )
     return {"draws": LONG, "rows": rows}
+
+
+def peer(args: argparse.Namespace) -> dict[str, Any]:
+    """AstroPhot's likelihood under Pyro's NUTS, on one core: least effective sample size of the draws made in a time."""
+    import numpy as np
+
+    from bayesjoint.report.statistics import diagnose
+
+    os.sched_setaffinity(0, {0})
+    with tempfile.TemporaryDirectory() as folder:
+        scene, out = _scene(folder), Path(folder) / "draws.npz"
+        script = str(Path(__file__).with_name("peers_posterior.py"))
+        run([args.peer, script, str(scene), str(PEER_SECONDS), str(out)], OMP_NUM_THREADS="1")
+        with np.load(out) as file:
+            found = {name: file[name] for name in file.files}
+    least = min(diagnose(column[None])[1] for column in found["draws"].T)
+    return {
+        "version": str(found["version"]),
+        "draws": len(found["draws"]),
+        "seconds": float(found["seconds"]),
+        "fit_seconds": float(found["fit_seconds"]),
+        "least_ess": float(least),
+    }
 
 
 def calibration(args: argparse.Namespace) -> dict[str, Any]:
@@ -213,6 +240,7 @@ PARTS = {
     "certified": certified,
     "likelihoods": likelihoods,
     "agreement": agreement,
+    "peer": peer,
     "calibration": calibration,
     "scenes": scenes,
     "observed": observed,

@@ -84,6 +84,18 @@ def agreement(found: dict) -> str:
     )
 
 
+def peer(found: dict) -> str:
+    rate = found["least_ess"] / found["seconds"]
+    rows = [
+        ("its fit, s", f"{found['fit_seconds']:.1f}"),
+        (f"draws in {found['seconds']:.0f} s, warm-up apart", found["draws"]),
+        ("least bulk ESS", f"{found['least_ess']:.0f}"),
+        ("effective draws a second", f"{rate:.2f}"),
+    ]
+    how = "Its likelihood of the same images, sampled by Pyro's NUTS in coordinates whitened by its own fit, one core."
+    return f"## AstroPhot {found['version']}\n\n{how}\n\n" + markdown_table(("what", "measured"), rows)
+
+
 _CALIBRATION = (
     "scalar",
     "simulations",
@@ -183,6 +195,7 @@ PARTS: dict[str, Callable[[Any], str]] = {
     "certified": certified,
     "likelihoods": likelihoods,
     "agreement": agreement,
+    "peer": peer,
     "calibration": calibration,
     "scenes": scenes,
     "observed": observed,
