@@ -52,12 +52,17 @@ from bayesjoint.model.programs import joint_model
 from bayesjoint.render.images import render
 from bayesjoint.report.calibrate import calibrate
 from bayesjoint.report.calibration import Calibration
+from bayesjoint.report.check import Check
+from bayesjoint.report.comparison import Comparison, compare
+from bayesjoint.report.loo import Loo
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.sampling import sample
 
 __all__ = [
     "PSF",
     "Calibration",
+    "Check",
+    "Comparison",
     "ContaminatedNoise",
     "CoreSersic",
     "DeVaucouleurs",
@@ -72,6 +77,7 @@ __all__ = [
     "Image",
     "ImageSet",
     "King",
+    "Loo",
     "MapFit",
     "Moffat",
     "MultiGaussian",
@@ -102,6 +108,7 @@ __all__ = [
     "Windowed",
     "airy_psf",
     "calibrate",
+    "compare",
     "compiler_options",
     "enable_compilation_cache",
     "fit_map",

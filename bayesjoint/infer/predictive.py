@@ -1,0 +1,268 @@
+"""Posterior predictive checks of images: realised discrepancies of the data beside those of replicated data, draw by draw.
+
+(Gelman, Meng & Stern 1996, Statistica Sinica 6, 733.) Replicated data are drawn from the very distribution that a program
+observes its pixels under. What is looked at are deviations from the model in sigma.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesjoint.data.image import Image
+from bayesjoint.infer.observed import deviations
+from bayesjoint.infer.pixels import Place
+from bayesjoint.infer.renders import for_draws
+from bayesjoint.infer.space import Layout, Program
+from bayesjoint.infer.verdict import Finding, Severity
+
+STATISTICS = ("chi2", "source chi2", "largest", "source mean", "correlation")
+LAGS = 10
+SOURCE_PIXELS = 20
+EXTREME = 0.005
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Discrepancies of one image.
+
+    Attributes
+    ----------
+    name : str
+    observed, replicated : array (draws, 4 + LAGS)
+        chi2 over all pixels, chi2 where the source stands out, largest absolute deviation, mean deviation where the source
+        stands out, and the correlation of deviations 1, 2, ... pixels apart in rows and columns. NaN where there are too
+        few pixels.
+    residual : array (ny, nx)
+        Mean deviation over the draws, sigma; 0 where a pixel carries no weight.
+    source : bool array (ny, nx)
+        Where the source stands out of its background by one sigma in a single pixel.
+    used : bool array (ny, nx)
+    """
+
+    name: str
+    observed: np.ndarray
+    replicated: np.ndarray
+    residual: np.ndarray = field(repr=False)
+    source: np.ndarray = field(repr=False)
+    used: np.ndarray = field(repr=False)
+
+    def p_value(self, statistic: str) -> float:
+        """Probability that replicated data exceed the observed; ties count half. NaN where it cannot be told."""
+        column = STATISTICS.index(statistic)
+        observed, replicated = self.observed[:, column], self.replicated[:, column]
+        if not np.isfinite(observed).all():
+            return np.nan
+        return float(np.mean(replicated > observed) + 0.5 * np.mean(replicated == observed))
+
+    def means(self, statistic: str) -> tuple[float, float]:
+        """Mean over the draws, of the data and of replicated data."""
+        column = STATISTICS.index(statistic)
+        return float(np.mean(self.observed[:, column])), float(np.mean(self.replicated[:, column]))
+
+    @property
+    def correlations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Correlation at lags 1, 2, ...: mean of the data (LAGS,), and 2.5 and 97.5 % of replicated data."""
+        low, high = np.quantile(self.replicated[:, 4:], [0.025, 0.975], axis=0)
+        return np.mean(self.observed[:, 4:], axis=0), low, high
+
+
+def predictions(
+    program: Program,
+    layout: Layout,
+    draws: np.ndarray,
+    args: tuple,
+    places: Sequence[Place],
+    means: Mapping[str, Any],
+    seed: int,
+) -> list[Prediction]:
+    """The discrepancies of each image at draws (N, P); `means` are model pixels at one of them, which show the sources."""
+    regions = _regions(places, means)
+    shapes = {site: source.shape for site, (source, *_) in regions.items()}
+    totals = {site: np.zeros(shape) for site, shape in shapes.items()}
+    tables = {site: np.empty((2, len(draws), shape[0], 4 + LAGS)) for site, shape in shapes.items()}
+    lock = Lock()
+
+    def keep(rows: slice, found: dict) -> None:
+        with lock:
+            for site, (observed, replicated, deviation) in found.items():
+                tables[site][0, rows], tables[site][1, rows] = observed, replicated
+                totals[site] += deviation.sum(axis=0)
+
+    for_draws(program, layout, draws, args, _discrepancies, (regions, np.uint32(seed % 2**32)), keep)
+    found = []
+    for image, site, row in places:
+        row, (ny, nx) = row if isinstance(row, int) else 0, image.shape
+        cut = (row, slice(ny), slice(nx))
+        source, used = regions[site][0][cut], np.asarray(image.invvar) > 0
+        observed, replicated = tables[site][:, :, row]
+        found.append(
+            Prediction(image.name, observed, replicated, totals[site][cut] / len(draws), source, used)
+        )
+    return found
+
+
+def _regions(places: Sequence[Place], means: Mapping[str, Any]) -> dict[str, tuple]:
+    """Of each site, which pixels are a source's, how many carry weight, and how many pairs do at each lag."""
+    found: dict[str, tuple] = {}
+    for image, site, row in places:
+        pixels = np.asarray(means[site])
+        ny, nx = pixels.shape[-2:]
+        rows = pixels.size // (ny * nx)
+        if site not in found:
+            found[site] = np.zeros((rows, ny, nx), bool), np.zeros(rows), np.zeros((rows, LAGS))
+        sources, count, pairs = found[site]
+        own, (height, width) = row if isinstance(row, int) else 0, image.shape
+        model = pixels.reshape(rows, ny, nx)[own, :height, :width]
+        source, used = source_pixels(image, model), np.asarray(image.invvar) > 0
+        sources[own, :height, :width] = source if source.sum() >= SOURCE_PIXELS else False
+        count[own] = used.sum()
+        pairs[own] = [_pairs(used, lag) for lag in range(1, LAGS + 1)]
+    return found
+
+
+def source_pixels(image: Image, model: np.ndarray) -> np.ndarray:
+    """Where a model (ny, nx) stands out of its background by more than one sigma in a single pixel."""
+    used = np.asarray(image.invvar) > 0
+    background = np.quantile(model[used], 0.05) if used.any() else 0.0
+    return used & (np.abs(model - background) * np.sqrt(image.invvar) > 1)
+
+
+def _pairs(used: np.ndarray, lag: int) -> int:
+    rows, columns = used[lag:] & used[:-lag], used[:, lag:] & used[:, :-lag]
+    return int(rows.sum() + columns.sum())
+
+
+def _discrepancies(trace: dict, known: Any) -> dict[str, tuple]:
+    """Of each site those of the data, of replicated data, and the deviations of the data."""
+    regions, seed = known
+    found = {}
+    for number, (name, region) in enumerate(sorted(regions.items())):
+        site = trace[name]
+        replicated = site["fn"].sample(jax.random.fold_in(_key(trace, seed), number))
+        both = [jnp.reshape(deviations(site, v), region[0].shape) for v in (site["value"], replicated)]
+        found[name] = (_measured(both[0], *region), _measured(both[1], *region), both[0])
+    return found
+
+
+def _key(trace: dict, seed: Any) -> jax.Array:
+    """The random numbers of a draw: its own, in whatever order draws are rendered."""
+    latents = (s["value"] for s in trace.values() if s["type"] == "sample" and not s["is_observed"])
+    total = sum(jnp.sum(value) for value in latents)
+    key = jax.random.PRNGKey(seed)
+    for bits in jnp.ravel(jax.lax.bitcast_convert_type(total, jnp.uint32)):
+        key = jax.random.fold_in(key, bits)
+    return key
+
+
+def _measured(deviation, source, count, pairs) -> jax.Array:
+    """The discrepancies (rows, 4 + LAGS) of deviations (rows, ny, nx)."""
+    squares = deviation**2
+    chi2, number = jnp.sum(squares, axis=(1, 2)), jnp.sum(source, axis=(1, 2))
+    correlated = [
+        jnp.sum(deviation[:, lag:] * deviation[:, :-lag], axis=(1, 2))
+        + jnp.sum(deviation[:, :, lag:] * deviation[:, :, :-lag], axis=(1, 2))
+        for lag in range(1, LAGS + 1)
+    ]
+    some = jnp.where(number > 0, number, jnp.nan).astype(deviation.dtype)
+    columns = [
+        chi2,
+        jnp.sum(jnp.where(source, squares, 0.0), axis=(1, 2)) * some / some,
+        jnp.max(jnp.abs(deviation), axis=(1, 2)),
+        jnp.sum(jnp.where(source, deviation, 0.0), axis=(1, 2)) / some,
+    ]
+    shares = jnp.stack(correlated, axis=1) / jnp.where(pairs > 0, pairs, jnp.nan)
+    return jnp.concatenate([jnp.stack(columns, axis=1), shares / (chi2 / count)[:, None]], axis=1)
+
+
+def judge_predictions(found: Sequence[Prediction]) -> list[Finding]:
+    """Judge the data of each image beside what the posterior would have them be."""
+    return [finding for one in found for finding in _judge(one)]
+
+
+def _judge(one: Prediction) -> list[Finding]:
+    odd = {s: p for s in STATISTICS if not EXTREME <= (p := one.p_value(s)) <= 1 - EXTREME and np.isfinite(p)}
+    if not odd:
+        return [Finding("ok", f"{one.name}: the data look like data that the posterior predicts")]
+    return [_RULES[statistic](one, _p_words(p)) for statistic, p in odd.items()]
+
+
+def _p_words(p: float) -> str:
+    return f"posterior predictive p {p:.3f}"
+
+
+def _judge_chi2(one: Prediction, words: str) -> Finding:
+    observed, expected = one.means("chi2")
+    ratio = observed / expected
+    what = f"{one.name}: chi2 is {ratio:.3f} times that of predicted data ({words})"
+    if abs(ratio - 1) < 0.05:
+        return Finding("note", what, ratio, "a few per cent: the error bars are off by half as much")
+    if ratio < 1:
+        return Finding("warning", what, ratio, "the noise is overstated, or smoothed by resampling")
+    advice = (
+        "where the residual map looks like noise, the noise is understated: sample its scale (sample_noise_scale); where it "
+        "does not, mask what is not modelled, or mend PSF or model"
+    )
+    return Finding("fail" if ratio > 2 else "warning", what, ratio, advice)
+
+
+def _judge_source(one: Prediction, words: str) -> Finding:
+    observed, expected = one.means("source chi2")
+    ratio = observed / expected
+    what = f"{one.name}: chi2 on the source is {ratio:.2f} times that of predicted data ({words})"
+    severity: Severity = "note" if abs(ratio - 1) < 0.03 else "fail" if ratio > 10 else "warning"
+    advice = (
+        "the model or its PSF is wrong where the light is: look at the residual map (rings: PSF or profile, a second "
+        "component; arms or lumps: structure that the model lacks), or the photon noise of the source is missing"
+    )
+    return Finding(severity, what, ratio, advice)
+
+
+def _judge_largest(one: Prediction, words: str) -> Finding:
+    observed, expected = one.means("largest")
+    y, x = np.unravel_index(np.argmax(np.abs(one.residual)), one.residual.shape)
+    what = (
+        f"{one.name}: the largest residual is {observed:.1f} sigma, at pixel x={x}, y={y}; predicted data have "
+        f"{expected:.1f} ({words})"
+    )
+    if observed < expected:
+        return Finding("note", what, observed, "outliers were clipped, or the noise is overstated")
+    advice = "a star, cosmic ray or neighbour: mask it, model it, or let noise have tails (sample_outliers)"
+    return Finding("warning", what, observed, advice)
+
+
+def _judge_mean(one: Prediction, words: str) -> Finding:
+    observed, expected = one.means("source mean")
+    side = "brighter" if observed > expected else "fainter"
+    what = (
+        f"{one.name}: the source is {side} than the model by {abs(observed):.3f} sigma a pixel on average "
+        f"({words})"
+    )
+    advice = "flux or sky cannot follow the data: look at priors and fixed parameters, sky and neighbours"
+    return Finding("note" if abs(observed) < 0.03 else "warning", what, observed, advice)
+
+
+def _judge_correlation(one: Prediction, words: str) -> Finding:
+    observed, expected = one.means("correlation")
+    excess = observed - expected
+    what = f"{one.name}: neighbouring residuals correlate by {observed:.3f}, predicted ones by {expected:.3f} ({words})"
+    advice = (
+        "light that is not modelled, a wrong PSF, or noise correlated by resampling: error bars are too small, by about the "
+        "root of 1 + 4 times the correlation if it is noise"
+    )
+    return Finding("note" if abs(excess) < 0.05 else "warning", what, excess, advice)
+
+
+_RULES = dict(
+    zip(
+        STATISTICS,
+        (_judge_chi2, _judge_source, _judge_largest, _judge_mean, _judge_correlation),
+        strict=True,
+    )
+)
