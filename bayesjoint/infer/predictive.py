@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -22,10 +23,12 @@ from bayesjoint.infer.renders import for_draws
 from bayesjoint.infer.space import Layout, Program
 from bayesjoint.infer.verdict import Finding, Severity
 
-STATISTICS = ("chi2", "source chi2", "largest", "source mean", "correlation")
+STATISTICS = ("chi2", "source", "smooth source", "largest", "smooth largest", "source mean", "correlation")
 LAGS = 10
 SOURCE_PIXELS = 20
 EXTREME = 0.005
+_COLUMNS = len(STATISTICS) - 1 + LAGS
+_KERNEL = np.array([1, 4, 6, 4, 1]) / 16  # sigma of one pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +38,11 @@ class Prediction:
     Attributes
     ----------
     name : str
-    observed, replicated : array (draws, 4 + LAGS)
-        chi2 over all pixels, chi2 where the source stands out, largest absolute deviation, mean deviation where the source
-        stands out, and the correlation of deviations 1, 2, ... pixels apart in rows and columns. NaN where there are too
-        few pixels.
+    observed, replicated : array (draws, 6 + LAGS)
+        chi2 over all pixels; chi2 where the source stands out, of deviations and of these smoothed over neighbours (sigma of
+        a pixel, in units of their noise), which shows what many pixels have in common; the largest absolute deviation, and
+        that of smoothed ones; the mean deviation where the source stands out; and the correlation of deviations 1, 2, ...
+        pixels apart in rows and columns. NaN where there are too few pixels.
     residual : array (ny, nx)
         Mean deviation over the draws, sigma; 0 where a pixel carries no weight.
     source : bool array (ny, nx)
@@ -69,8 +73,8 @@ class Prediction:
     @property
     def correlations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Correlation at lags 1, 2, ...: mean of the data (LAGS,), and 2.5 and 97.5 % of replicated data."""
-        low, high = np.quantile(self.replicated[:, 4:], [0.025, 0.975], axis=0)
-        return np.mean(self.observed[:, 4:], axis=0), low, high
+        low, high = np.quantile(self.replicated[:, -LAGS:], [0.025, 0.975], axis=0)
+        return np.mean(self.observed[:, -LAGS:], axis=0), low, high
 
 
 def predictions(
@@ -86,7 +90,7 @@ def predictions(
     regions = _regions(places, means)
     shapes = {site: source.shape for site, (source, *_) in regions.items()}
     totals = {site: np.zeros(shape) for site, shape in shapes.items()}
-    tables = {site: np.empty((2, len(draws), shape[0], 4 + LAGS)) for site, shape in shapes.items()}
+    tables = {site: np.empty((2, len(draws), shape[0], _COLUMNS)) for site, shape in shapes.items()}
     lock = Lock()
 
     def keep(rows: slice, found: dict) -> None:
@@ -109,19 +113,23 @@ def predictions(
 
 
 def _regions(places: Sequence[Place], means: Mapping[str, Any]) -> dict[str, tuple]:
-    """Of each site, which pixels are a source's, how many carry weight, and how many pairs do at each lag."""
+    """Of each site, which pixels are a source's, the noise of smoothed deviations, and of each image the pixels with weight
+    and the pairs of these at each lag.
+    """
     found: dict[str, tuple] = {}
     for image, site, row in places:
         pixels = np.asarray(means[site])
         ny, nx = pixels.shape[-2:]
         rows = pixels.size // (ny * nx)
         if site not in found:
-            found[site] = np.zeros((rows, ny, nx), bool), np.zeros(rows), np.zeros((rows, LAGS))
-        sources, count, pairs = found[site]
+            whole = np.zeros((rows, ny, nx))
+            found[site] = whole > 0, whole, np.zeros(rows), np.zeros((rows, LAGS))
+        sources, spread, count, pairs = found[site]
         own, (height, width) = row if isinstance(row, int) else 0, image.shape
         model = pixels.reshape(rows, ny, nx)[own, :height, :width]
         source, used = source_pixels(image, model), np.asarray(image.invvar) > 0
         sources[own, :height, :width] = source if source.sum() >= SOURCE_PIXELS else False
+        spread[own, :height, :width] = np.sqrt(_smoothed(used[None].astype(float), _KERNEL**2)[0])
         count[own] = used.sum()
         pairs[own] = [_pairs(used, lag) for lag in range(1, LAGS + 1)]
     return found
@@ -161,22 +169,33 @@ def _key(trace: dict, seed: Any) -> jax.Array:
     return key
 
 
-def _measured(deviation, source, count, pairs) -> jax.Array:
-    """The discrepancies (rows, 4 + LAGS) of deviations (rows, ny, nx)."""
-    squares = deviation**2
-    chi2, number = jnp.sum(squares, axis=(1, 2)), jnp.sum(source, axis=(1, 2))
+def _smoothed(pixels, kernel: np.ndarray) -> jax.Array:
+    """Pixels (rows, ny, nx) folded with a kernel along both axes; nothing lies outside."""
+    for axis in (1, 2):
+        room = [(0, 0), (0, 0), (0, 0)]
+        room[axis] = (len(kernel) // 2, len(kernel) // 2)
+        wide, size = jnp.pad(pixels, room), pixels.shape[axis]
+        pixels = sum(w * jax.lax.slice_in_dim(wide, k, k + size, axis=axis) for k, w in enumerate(kernel))
+    return pixels
+
+
+def _measured(deviation, source, spread, count, pairs) -> jax.Array:
+    """The discrepancies (rows, 6 + LAGS) of deviations (rows, ny, nx)."""
+    chi2, number = jnp.sum(deviation**2, axis=(1, 2)), jnp.sum(source, axis=(1, 2))
+    smooth = jnp.where(spread > 0, _smoothed(deviation, _KERNEL) / jnp.where(spread > 0, spread, 1.0), 0.0)
     correlated = [
         jnp.sum(deviation[:, lag:] * deviation[:, :-lag], axis=(1, 2))
         + jnp.sum(deviation[:, :, lag:] * deviation[:, :, :-lag], axis=(1, 2))
         for lag in range(1, LAGS + 1)
     ]
-    some = jnp.where(number > 0, number, jnp.nan).astype(deviation.dtype)
-    columns = [
-        chi2,
-        jnp.sum(jnp.where(source, squares, 0.0), axis=(1, 2)) * some / some,
-        jnp.max(jnp.abs(deviation), axis=(1, 2)),
-        jnp.sum(jnp.where(source, deviation, 0.0), axis=(1, 2)) / some,
-    ]
+    share = 1 / jnp.where(number > 0, number, jnp.nan).astype(deviation.dtype)
+
+    def on_source(values):
+        return jnp.sum(jnp.where(source, values, 0.0), axis=(1, 2)) * share
+
+    columns = [chi2, on_source(deviation**2), on_source(smooth**2)]
+    columns += [jnp.max(jnp.abs(each), axis=(1, 2)) for each in (deviation, smooth)]
+    columns.append(on_source(deviation))
     shares = jnp.stack(correlated, axis=1) / jnp.where(pairs > 0, pairs, jnp.nan)
     return jnp.concatenate([jnp.stack(columns, axis=1), shares / (chi2 / count)[:, None]], axis=1)
 
@@ -212,10 +231,11 @@ def _judge_chi2(one: Prediction, words: str) -> Finding:
     return Finding("fail" if ratio > 2 else "warning", what, ratio, advice)
 
 
-def _judge_source(one: Prediction, words: str) -> Finding:
-    observed, expected = one.means("source chi2")
+def _judge_source(one: Prediction, words: str, smooth: str = "") -> Finding:
+    observed, expected = one.means(f"{smooth}source")
     ratio = observed / expected
-    what = f"{one.name}: chi2 on the source is {ratio:.2f} times that of predicted data ({words})"
+    of = "chi2 of smoothed residuals" if smooth else "chi2"
+    what = f"{one.name}: {of} on the source is {ratio:.2f} times that of predicted data ({words})"
     severity: Severity = "note" if abs(ratio - 1) < 0.03 else "fail" if ratio > 10 else "warning"
     advice = (
         "the model or its PSF is wrong where the light is: look at the residual map (rings: PSF or profile, a second "
@@ -224,12 +244,13 @@ def _judge_source(one: Prediction, words: str) -> Finding:
     return Finding(severity, what, ratio, advice)
 
 
-def _judge_largest(one: Prediction, words: str) -> Finding:
-    observed, expected = one.means("largest")
-    y, x = np.unravel_index(np.argmax(np.abs(one.residual)), one.residual.shape)
+def _judge_largest(one: Prediction, words: str, smooth: str = "") -> Finding:
+    observed, expected = one.means(f"{smooth}largest")
+    residual = np.asarray(_smoothed(one.residual[None], _KERNEL)[0]) if smooth else one.residual
+    y, x = np.unravel_index(np.argmax(np.abs(residual)), residual.shape)
     what = (
-        f"{one.name}: the largest residual is {observed:.1f} sigma, at pixel x={x}, y={y}; predicted data have "
-        f"{expected:.1f} ({words})"
+        f"{one.name}: the largest {'smoothed ' if smooth else ''}residual is {observed:.1f} sigma, at pixel x={x}, y={y}; "
+        f"predicted data have {expected:.1f} ({words})"
     )
     if observed < expected:
         return Finding("note", what, observed, "outliers were clipped, or the noise is overstated")
@@ -259,10 +280,12 @@ def _judge_correlation(one: Prediction, words: str) -> Finding:
     return Finding("note" if abs(excess) < 0.05 else "warning", what, excess, advice)
 
 
-_RULES = dict(
-    zip(
-        STATISTICS,
-        (_judge_chi2, _judge_source, _judge_largest, _judge_mean, _judge_correlation),
-        strict=True,
-    )
-)
+_RULES = {
+    "chi2": _judge_chi2,
+    "source": _judge_source,
+    "smooth source": partial(_judge_source, smooth="smooth "),
+    "largest": _judge_largest,
+    "smooth largest": partial(_judge_largest, smooth="smooth "),
+    "source mean": _judge_mean,
+    "correlation": _judge_correlation,
+}

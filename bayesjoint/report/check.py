@@ -77,8 +77,8 @@ class Information:
 
     Attributes
     ----------
-    labels : tuple of str
-        Of the scalars.
+    labels, symbols : tuple of str
+        Of the scalars, and these as figures write them.
     names : tuple of str
         Of the images, and last "prior".
     errors : array (scalars,)
@@ -88,6 +88,7 @@ class Information:
     """
 
     labels: tuple[str, ...]
+    symbols: tuple[str, ...]
     names: tuple[str, ...]
     errors: np.ndarray
     without: np.ndarray
@@ -155,7 +156,7 @@ class Check:
         columns: dict[str, Any] = {"image": [one.name for one in self.predictions]}
         for statistic in STATISTICS:
             columns[f"p {statistic}"] = [one.p_value(statistic) for one in self.predictions]
-        for statistic in STATISTICS[:2]:
+        for statistic in STATISTICS[:3]:
             pairs = [one.means(statistic) for one in self.predictions]
             columns[f"{statistic} / predicted"] = [observed / expected for observed, expected in pairs]
         return _table(columns, 3)
@@ -187,11 +188,11 @@ class Check:
     def __repr__(self) -> str:
         lines = [f"Check of {len(self.predictions)} images by {self.draws} draws; posterior predictive p-values"]
         width = max(len(one.name) for one in self.predictions)
-        lines.append("  " + " " * width + "".join(f"  {statistic:>11}" for statistic in STATISTICS))
+        lines.append("  " + " " * width + "".join(f"  {statistic:>14}" for statistic in STATISTICS))
         for one in self.predictions:
             numbers = [one.p_value(statistic) for statistic in STATISTICS]
             cells = (_cell(p) for p in numbers)
-            lines.append(f"  {one.name:<{width}}" + "".join(f"  {cell:>11}" for cell in cells))
+            lines.append(f"  {one.name:<{width}}" + "".join(f"  {cell:>14}" for cell in cells))
         return "\n".join([*lines, str(self.verdict)])
 
     def _repr_html_(self) -> str:

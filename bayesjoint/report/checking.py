@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ from bayesjoint.report.check import Check, Information, Sensitivity
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.quantities import Quantity, quantities
 from bayesjoint.report.statistics import power_sensitivity
+from bayesjoint.report.style import axis_label
 
 LEAST_DRAWS = 50
 
@@ -129,7 +131,12 @@ def information(posterior: Posterior, known: Rendering) -> Information:
     kept = [i for i, place in enumerate(places) if each[0, place] > 0]
     chosen = each[:, [places[i] for i in kept]]
     names = *(place.image.name for place in known.places), "prior"
-    return Information(tuple(scalars[i].label for i in kept), names, chosen[0], chosen[1:].T)
+    several = len(posterior.sources) > 1
+    labels, symbols = (
+        tuple(say(scalars[i]) for i in kept)
+        for say in (lambda q: q.label, lambda q: axis_label(replace(q, unit=""), several))
+    )
+    return Information(labels, symbols, names, chosen[0], chosen[1:].T)
 
 
 def _scalars(found: Sequence[Quantity]) -> list[Quantity]:
