@@ -69,13 +69,14 @@ def block_log_densities(
     for site, (_, total, exact) in found.items():
         if not np.allclose(total, exact, rtol=_TOLERATED, atol=_TOLERATED):
             raise ValueError(
-                f"the pixels of {site!r} are not independent, so that no block has a log density of its own, and none can be "
-                "left out: compare models by a noise of independent pixels"
+                f"the pixels of {site!r} are not independent, so that no block has a log density of its own, and none can "
+                "be left out: compare models by a noise of independent pixels"
             )
     rows = [row if isinstance(row, int) else 0 for _, _, row in places]
     numbers = [own.max() + 1 for own in labels]
     return [
-        found[place.site][0][:, row, :number] for place, row, number in zip(places, rows, numbers, strict=True)
+        found[place.site][0][:, row, :number]
+        for place, row, number in zip(places, rows, numbers, strict=True)
     ]
 
 

@@ -102,7 +102,7 @@ def _ones(mean: Any) -> np.ndarray:
     return np.ones(np.shape(mean)[:-2])
 
 
-def root_of(curvature: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def root_of(curvature: Any, scale: np.ndarray) -> np.ndarray:
     """A root (P, P) of the covariance that a curvature (P, P) gives, directions without curvature very wide.
 
     `scale` (P,) are typical errors, in which no direction should have a curvature far from one.

@@ -60,7 +60,7 @@ def _unconstrain(program: Program, layout: Layout, values: dict, args: tuple) ->
 def prior_densities(
     program: Program, layout: Layout, draws: np.ndarray, args: tuple
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Log prior density (N,) of the latents' values at draws (N, P), and what it lacks to that of z: the log Jacobian (N,)."""
+    """Log prior density (N,) of the latents' values at draws (N, P), and the log Jacobian (N,), which that of z has more."""
     densities, determinants = _prior_densities(program, layout, jnp.asarray(draws), args)
     return np.asarray(densities), np.asarray(determinants)
 

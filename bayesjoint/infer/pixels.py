@@ -70,7 +70,8 @@ def places_of(means: Mapping[str, Any], images: Any) -> list[Place]:
     originals = list(images.originals) if isinstance(images, ImageSet) else [images]
     waiting = [image for image in originals if isinstance(image, Image)]
     found: dict[str, Place] = {}
-    for site, mean in means.items():
+    # those that `observe` made first: they say which image is theirs, others only what shape it has
+    for site, mean in sorted(means.items(), key=lambda pair: PIXEL_SITE not in pair[0]):
         for image, row in _rows(site, np.asarray(mean), images, waiting):
             found[image.name] = Place(image, site, row)
             waiting.remove(image)

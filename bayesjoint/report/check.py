@@ -67,7 +67,9 @@ class Sensitivity:
                 what = f"{word} in {named(names)}: a prior that counts twice moves the mean by up to {most:.2f} sd"
                 found.append(Finding("warning" if most > LARGE_SHIFT else "note", what, most, advice))
         if not found:
-            found.append(Finding("ok", "no parameter depends on its prior", float(np.max(self.prior, initial=0))))
+            found.append(
+                Finding("ok", "no parameter depends on its prior", float(np.max(self.prior, initial=0)))
+            )
         return found
 
 
@@ -186,7 +188,9 @@ class Check:
         return plot_information(self.information, parameters)
 
     def __repr__(self) -> str:
-        lines = [f"Check of {len(self.predictions)} images by {self.draws} draws; posterior predictive p-values"]
+        lines = [
+            f"Check of {len(self.predictions)} images by {self.draws} draws; posterior predictive p-values"
+        ]
         width = max(len(one.name) for one in self.predictions)
         lines.append("  " + " " * width + "".join(f"  {statistic:>14}" for statistic in STATISTICS))
         for one in self.predictions:
@@ -211,7 +215,6 @@ def _table(columns: dict[str, Any], digits: int) -> QTable:
     from astropy.table import QTable
 
     table = QTable(columns)
-    for name in table.colnames:
-        if table[name].dtype.kind == "f":
-            table[name].info.format = f".{digits}f" if name != "error" else f".{digits}g"  # type: ignore
+    for name in (name for name, column in columns.items() if not isinstance(column[0], str)):
+        table[name].info.format = f".{digits}f" if name != "error" else f".{digits}g"  # type: ignore
     return table

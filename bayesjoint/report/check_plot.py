@@ -15,88 +15,97 @@ from matplotlib.ticker import MaxNLocator
 
 from bayesjoint.data.image import Image
 from bayesjoint.infer.predictive import LAGS, Prediction
-from bayesjoint.report.images_plot import draw_compass, draw_scale_bar
-from bayesjoint.report.style import COLUMN_WIDTH, DRAWS_COLOUR, MASKED_COLOUR, PAGE_WIDTH, paper_style
+from bayesjoint.report.images_plot import draw_scale_bar
+from bayesjoint.report.style import COLUMN_WIDTH, DRAWS_COLOUR, MASKED_COLOUR, paper_style
 
 if TYPE_CHECKING:
     from bayesjoint.report.check import Information
 
 RESIDUAL_RANGE = 4.0
-ONE_BLOCK = 2  # more images than this are laid out in two blocks side by side
+ONE_BLOCK = 3  # more images than this are laid out in two blocks side by side
 _GREY = "#d9d9d9"
 
 
 def plot_residuals(images: Sequence[Image], found: Sequence[Prediction]) -> Figure:
-    """Mean normalised residual of each image over the draws, and its correlation against distance.
+    """Mean normalised residual of each image over the draws, as it is and smoothed, and its correlation against distance.
 
-    Thin lines enclose where the source stands out. Grey bands hold 95 % of what predicted data have; the dotted line is at
-    the FWHM of the PSF.
+    Smoothed residuals (by a Gaussian of one pixel) are in units of the noise that independent pixels leave in them. Thin
+    lines enclose where the source stands out. Grey bands hold 95 % of what predicted data have; the dotted line is at the
+    FWHM of the PSF.
 
     Parameters
     ----------
     images : sequence of Image
     found : sequence of Prediction
+        More than three are laid out in two blocks, read down the left block first.
     """
     blocks = 1 if len(found) <= ONE_BLOCK else 2
     rows = -(-len(found) // blocks)
-    side = (PAGE_WIDTH if blocks == 2 else 4.6) / (4.6 if blocks == 2 else 2.75)
+    side = 1.45 if blocks == 1 else 0.97
     with paper_style():
-        fig = Figure(figsize=(side * (4.6 if blocks == 2 else 2.75), (side + 0.12) * rows + 0.75))
-        width, height = fig.get_size_inches()
-        grid = fig.add_gridspec(
-            rows,
-            5 if blocks == 2 else 2,
-            width_ratios=[1, 1, 0.12, 1, 1] if blocks == 2 else [1, 1],
-            left=0.05 / width,
-            right=1 - 0.05 / width,
-            top=1 - 0.5 / height,
-            bottom=0.38 / height,
-            wspace=0.42 if blocks == 2 else 0.35,
-            hspace=0.14,
-        )
+        fig = Figure(figsize=(blocks * (3 * side + 0.66), rows * (side + 0.14) + 0.64))
+        axes = _residual_axes(fig, blocks, rows, side)
         for i, (image, one) in enumerate(zip(images, found, strict=True)):
-            row, column = i % rows, 3 * (i // rows)
-            panel = fig.add_subplot(grid[row, column])
-            _residual_map(panel, image, one)
-            lags = fig.add_subplot(grid[row, column + 1])
+            first, second, lags = (fig.add_axes(box) for box in axes[i])
+            _residual_map(first, image, one.residual, one)
+            _residual_map(second, image, one.smoothed, one)
+            first.text(
+                0.05, 0.95, one.name, transform=first.transAxes, va="top", weight="bold", size=7, bbox=_PAPER
+            )
+            draw_scale_bar(first, image, "black")
             _correlation(lags, image, one)
-            if row == rows - 1 or i == len(found) - 1:
-                lags.set_xlabel("distance [pixels]")
+            if i % rows == 0:
+                _titles(fig, first, second, lags)
+            if i % rows == rows - 1 or i == len(found) - 1:
+                lags.set_xlabel("distance [px]", labelpad=1)
             else:
                 lags.tick_params(labelbottom=False)
-            if row == 0:
-                lags.set_title("correlation of residuals", pad=3)
-                _residual_bar(fig, panel)
     return fig
 
 
-def _residual_map(ax: Axes, image: Image, one: Prediction) -> None:
+def _residual_axes(fig: Figure, blocks: int, rows: int, side: float) -> list[list[tuple]]:
+    """The places of two maps and a graph for each image, square: (left, bottom, width, height) in parts of the figure."""
+    width, height = fig.get_size_inches()
+    lefts = 0.08, 0.13 + side, 0.58 + 2 * side
+    return [
+        [
+            (
+                (block * width / blocks + left) / width,
+                1 - (0.42 + (row + 1) * side + 0.14 * row) / height,
+                side / width,
+                side / height,
+            )
+            for left in lefts
+        ]
+        for block in range(blocks)
+        for row in range(rows)
+    ]
+
+
+_PAPER = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+
+
+def _residual_map(ax: Axes, image: Image, residual: np.ndarray, one: Prediction) -> None:
     colours = colormaps["RdBu_r"].with_extremes(bad=MASKED_COLOUR)
     limits: dict[str, Any] = {"vmin": -RESIDUAL_RANGE, "vmax": RESIDUAL_RANGE}
-    ax.imshow(
-        np.ma.array(one.residual, mask=~one.used),
-        cmap=colours,
-        origin="lower",
-        interpolation="nearest",
-        **limits,
-    )
+    shown = np.ma.array(residual, mask=~one.used)
+    ax.imshow(shown, cmap=colours, origin="lower", interpolation="nearest", **limits)
     if one.source.any():
-        ax.contour(one.source, levels=[0.5], colors="black", linewidths=0.5)
+        ax.contour(one.source, levels=[0.5], colors="black", linewidths=0.4)
     ax.set(xticks=[], yticks=[])
-    paper = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-    ax.text(0.04, 0.95, one.name, transform=ax.transAxes, va="top", weight="bold", bbox=paper)
-    draw_scale_bar(ax, image)
-    draw_compass(ax, image)
 
 
-def _residual_bar(fig: Figure, panel: Axes) -> None:
-    """The colour bar over the first map of a block."""
-    box, height = panel.get_position(), fig.get_figheight()
-    bar = fig.add_axes((box.x0, box.y1 + 0.06 / height, box.width, 0.07 / height))
+def _titles(fig: Figure, first: Axes, second: Axes, lags: Axes) -> None:
+    """What the columns are; the colour bar over the maps of a block."""
+    second.set_title("smoothed", pad=3)
+    first.set_title("mean residual", pad=3)
+    lags.set_title("correlation", pad=3)
+    left, right, height = first.get_position(), second.get_position(), fig.get_figheight()
+    bar = fig.add_axes((left.x0, 1 - 0.2 / height, right.x1 - left.x0, 0.06 / height))
     colours = ScalarMappable(Normalize(-RESIDUAL_RANGE, RESIDUAL_RANGE), colormaps["RdBu_r"])
     fig.colorbar(colours, cax=bar, orientation="horizontal", ticks=[-4, -2, 0, 2, 4])
+    bar.set_xticklabels(["$-4\\,\\sigma$", "$-2$", "0", "2", "$4\\,\\sigma$"])
     bar.tick_params(length=2, labelsize=6, pad=1, top=True, bottom=False, labeltop=True, labelbottom=False)
-    bar.set_title("mean residual / $\\sigma$", pad=3)
 
 
 def _correlation(ax: Axes, image: Image, one: Prediction) -> None:
@@ -107,10 +116,10 @@ def _correlation(ax: Axes, image: Image, one: Prediction) -> None:
     ax.plot(lags, observed, "o-", ms=2.5, lw=0.8, color=DRAWS_COLOUR)
     fwhm = image.psf.fwhm_arcsec(image.pixel_scale) / image.pixel_scale
     ax.axvline(fwhm, color="black", lw=0.6, ls=":")
-    reach = 1.25 * max(np.nanmax(np.abs([observed, low, high])), 0.02)
-    ax.set(xlim=(0.5, LAGS + 0.5), ylim=(-reach, reach), xticks=[2, 4, 6, 8, 10])
-    ax.yaxis.set_major_locator(MaxNLocator(5, symmetric=True))
-    ax.set_box_aspect(1)
+    ends = 1.2 * np.nanmin([low, observed]), 1.2 * np.nanmax([high, observed])
+    ax.set(xlim=(0.5, LAGS + 0.5), ylim=ends, xticks=[2, 4, 6, 8, 10])
+    ax.yaxis.set_major_locator(MaxNLocator(4))
+    ax.tick_params(labelsize=6, pad=2)
 
 
 def plot_information(found: Information, parameters: Sequence[str] | None = None) -> Figure:
@@ -142,7 +151,8 @@ def plot_information(found: Information, parameters: Sequence[str] | None = None
             ax.text(j, i, _percent(value), ha="center", va="center", size=6.5, color=colour)
         ax.set_yticks(range(len(rows)), [found.symbols[i] for i in rows])
         long = max(map(len, found.names)) > 5
-        ax.set_xticks(range(len(found.names)), found.names, rotation=40 if long else 0, ha="left" if long else "center")
+        slant = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"} if long else {}
+        ax.set_xticks(range(len(found.names)), found.names, **slant)
         ax.tick_params(length=0, top=True, bottom=False, labeltop=True, labelbottom=False)
         ax.axvline(len(found.names) - 1.5, color="white", lw=2)
         bar = fig.colorbar(shown, ax=ax, ticks=[0, 0.5, 1], aspect=25, pad=0.02)

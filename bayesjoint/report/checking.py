@@ -51,7 +51,9 @@ class Rendering(NamedTuple):
         return self.draws[rows.astype(int)]
 
 
-def rendering(posterior: Posterior, program: Program, more: Sequence[Any], draws: int, least: int) -> Rendering:
+def rendering(
+    posterior: Posterior, program: Program, more: Sequence[Any], draws: int, least: int
+) -> Rendering:
     """What `check` and `loo` need of a posterior.
 
     Raises
@@ -93,12 +95,19 @@ def checked(posterior: Posterior, program: Program, more: Sequence[Any], draws: 
     made = known.program, known.layout
     found = predictions(*made, some, known.args, known.places, known.means, seed)
     return Check(
-        tuple(found), sensitivity(posterior, known), information(posterior, known), tuple(posterior.images), len(some)
+        tuple(found),
+        sensitivity(posterior, known),
+        information(posterior, known),
+        tuple(posterior.images),
+        len(some),
     )
 
 
 def sensitivity(posterior: Posterior, known: Rendering) -> Sensitivity:
-    """Power-scaling sensitivity of every scalar, by all draws: the log likelihood is what the prior leaves of the log posterior."""
+    """Power-scaling sensitivity of every scalar, by all draws.
+
+    The log likelihood is what the prior leaves of the log posterior.
+    """
     log_posterior = posterior.idata.sample_stats["lp"].values
     shape = log_posterior.shape
     log_prior, determinant = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesjoint.infer.verdict import Finding, Verdict
-from bayesjoint.report.loo import Loo
+from bayesjoint.report.loo import UNRELIABLE, Loo
 from bayesjoint.report.posterior import Posterior
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 CLEAR, CLEAR_ERRORS = 4.0, 2.0
 
 
-def compare(models: Mapping[str, Posterior | Loo], *, draws: int = 400, block: float | None = None) -> Comparison:
+def compare(
+    models: Mapping[str, Posterior | Loo], *, draws: int = 400, block: float | None = None
+) -> Comparison:
     """Compare models of the same images by leave-one-out predictions of blocks of pixels.
 
     Parameters
@@ -60,11 +62,15 @@ def compare(models: Mapping[str, Posterior | Loo], *, draws: int = 400, block: f
     ('any', True)
     """
     if len(models) < 2:
-        raise ValueError(f"compare needs two models or more, by name, got {len(models)}: compare({{'a': a, 'b': b}})")
+        raise ValueError(
+            f"compare needs two models or more, by name, got {len(models)}: compare({{'a': a, 'b': b}})"
+        )
     found = {}
     for name, model in models.items():
         if not isinstance(model, Posterior | Loo):
-            raise TypeError(f"{name!r} is a {type(model).__name__}: give a Posterior, or what Posterior.loo gives")
+            raise TypeError(
+                f"{name!r} is a {type(model).__name__}: give a Posterior, or what Posterior.loo gives"
+            )
         found[name] = model if isinstance(model, Loo) else model.loo(draws=draws, block=block)
     _check_same(found)
     order = sorted(found, key=lambda name: -found[name].elpd)
@@ -104,9 +110,14 @@ class Comparison:
         """The model of the highest elpd."""
         return self.names[0]
 
-    def difference(self, a: str, b: str) -> tuple[float, float]:
-        """elpd of model a minus that of model b, and its standard error from the paired blocks."""
+    def difference(self, a: str, b: str, reliable: bool = False) -> tuple[float, float]:
+        """elpd of model a minus that of model b, and its standard error from the paired blocks.
+
+        With `reliable` only of the blocks whose k-hat is at most 0.7 in both.
+        """
         each = self.pointwise(a, b)
+        if reliable:
+            each = each[np.maximum(self.models[a].k_hat, self.models[b].k_hat) <= UNRELIABLE]
         return float(each.sum()), float(np.sqrt(each.size * np.var(each)))
 
     def pointwise(self, a: str, b: str) -> np.ndarray:
@@ -115,35 +126,46 @@ class Comparison:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the best is better than the next by over 4 in elpd and over 2 standard errors."""
-        return _is_clear(*self.difference(*self.names[:2]))
+        """Whether the best is better than the next by over 4 in elpd and over 2 standard errors.
+
+        Also where only the blocks count whose k-hat is at most 0.7.
+        """
+        return all(_is_clear(*self.difference(*self.names[:2], reliable=only)) for only in (False, True))
 
     @cached_property
     def verdict(self) -> Verdict:
         """Whether the differences can be trusted, and how clear they are."""
-        findings = [loo.finding(name) for name, loo in self.models.items()]
+        findings = [finding for name, loo in self.models.items() for finding in loo.findings(name)]
         findings += [self._finding(a, b) for a, b in combinations(self.names, 2) if a == self.best]
         return Verdict.from_findings(findings, "the comparison")
 
     def _finding(self, a: str, b: str) -> Finding:
         difference, error = self.difference(a, b)
         what = f"{a} predicts better than {b} by {difference:.1f} +- {error:.1f} in elpd"
+        without = self.difference(a, b, reliable=True)
+        if _is_clear(difference, error) and not _is_clear(*without):
+            figures = f"{without[0]:.1f} +- {without[1]:.1f}"
+            what += f", but not clearly ({figures}) in the blocks whose k-hat is under {UNRELIABLE}"
+            advice = "the preference hangs on pixels that cannot be left out: look at them"
+            return Finding("warning", what, without[0], advice)
         if _is_clear(difference, error):
             return Finding("ok", f"{what}: clear", difference)
         advice = "keep the simpler one, or the one that physics asks for; what both agree on does not depend on the choice"
-        return Finding("note", f"{what}: not clear (over 4 and over 2 standard errors are)", difference, advice)
+        return Finding(
+            "note", f"{what}: not clear (over 4 and over 2 standard errors are)", difference, advice
+        )
 
     @property
     def conclusion(self) -> str:
         """Which model is preferred, in words."""
         second = self.names[1]
         difference, error = self.difference(self.best, second)
-        if not _is_clear(difference, error):
+        if not self.is_clear:
             return f"no clear preference: {self.best} is ahead of {second} by {difference:.1f} +- {error:.1f} in elpd"
         return f"{self.best} is preferred over {second}, clearly: by {difference:.1f} +- {error:.1f} in elpd"
 
     def table(self) -> QTable:
-        """A row for each model: elpd, how far it is behind the best with its standard error, p_loo, and blocks of k-hat over 0.7."""
+        """A row for each model: elpd, how far it is behind the best, p_loo, and how many blocks have a k-hat over 0.7."""
         from astropy.table import QTable
 
         behind = [self.difference(self.best, name) for name in self.names]

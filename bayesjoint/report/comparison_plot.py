@@ -68,4 +68,4 @@ def _map(ax: Axes, image: Image, labels: np.ndarray, values: np.ndarray, norm: N
     pixels = np.ma.array(values[labels], mask=labels < 0)
     ax.imshow(pixels, norm=norm, cmap=colours, origin="lower", interpolation="nearest")
     ax.set(xticks=[], yticks=[])
-    draw_scale_bar(ax, image)
+    draw_scale_bar(ax, image, "black")

@@ -21,6 +21,7 @@ from bayesjoint.report.statistics import leave_one_out
 
 LEAST_DRAWS = 100
 UNRELIABLE = 0.7
+EXCESS = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class Loo:
         elpd of each block, those of the first image first; how much of it is owed to the block's own data (its share of the
         effective number of parameters); and the shape of the tail of its importance ratios.
     draws : int
+    latents : int
+        Numbers that the program samples.
     data : str
         A fingerprint of the pixels.
     """
@@ -49,6 +52,7 @@ class Loo:
     effective: np.ndarray = field(repr=False)
     k_hat: np.ndarray = field(repr=False)
     draws: int = 0
+    latents: int = 0
     data: str = ""
 
     @property
@@ -78,10 +82,19 @@ class Loo:
     @cached_property
     def verdict(self) -> Verdict:
         """Whether the importance ratios can be trusted."""
-        return Verdict.from_findings([self.finding()], "leave-one-out")
+        return Verdict.from_findings(self.findings(), "leave-one-out")
 
-    def finding(self, name: str = "") -> Finding:
-        """What the k-hats say, of a model of this name."""
+    def findings(self, name: str = "") -> list[Finding]:
+        """What k-hats and the effective number of parameters say, of a model of this name."""
+        found, where = [self._judge_ratios(name)], f"{name}: " if name else ""
+        if self.p_loo > EXCESS * self.latents:
+            counts = f"p_loo is {self.p_loo:.0f}, of {self.latents} parameters"
+            what = f"{where}{counts}: blocks pull harder than their noise allows"
+            advice = "the model misfits, or noise is correlated: posterior.check() tells where"
+            found.append(Finding("warning", what, self.p_loo, advice))
+        return found
+
+    def _judge_ratios(self, name: str) -> Finding:
         worst, where = float(np.max(self.k_hat)), f"{name}: " if name else ""
         if not self.unreliable:
             return Finding("ok", f"{where}k-hat is at most {worst:.2f} over {self.k_hat.size} blocks", worst)
@@ -126,7 +139,15 @@ def leave_blocks_out(
     made = known.program, known.layout, some, known.args
     found = block_log_densities(*made, known.places, labels, known.means)
     blocks = leave_one_out(np.concatenate(found, axis=1))
-    return Loo(tuple(i.name for i in images), images, labels, *blocks, len(some), _fingerprint(images))
+    return Loo(
+        tuple(i.name for i in images),
+        images,
+        labels,
+        *blocks,
+        len(some),
+        known.layout.size,
+        _fingerprint(images),
+    )
 
 
 def _side(image: Image, block: float | None) -> int:
