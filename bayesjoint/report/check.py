@@ -175,11 +175,11 @@ class Check:
         shares = dict(zip(found.names, found.share.T, strict=True))
         return _table({"name": found.labels, "error": found.errors, **shares}, 3)
 
-    def plot_residuals(self, **options: Any) -> Figure:
+    def plot_residuals(self) -> Figure:
         """Mean residual of each image and its autocorrelation; see `check_plot.plot_residuals`."""
         from bayesjoint.report.check_plot import plot_residuals
 
-        return plot_residuals(self.images, self.predictions, **options)
+        return plot_residuals(self.images, self.predictions)
 
     def plot_information(self, parameters: Sequence[str] | None = None) -> Figure:
         """Which image constrains which parameter; see `check_plot.plot_information`."""

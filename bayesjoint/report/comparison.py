@@ -185,11 +185,11 @@ class Comparison:
             table[name].info.format = ".1f"  # type: ignore
         return table
 
-    def plot(self, **options: Any) -> Figure:
-        """Where in the images one model wins; see `comparison_plot.plot_comparison`."""
+    def plot(self, a: str | None = None, b: str | None = None) -> Figure:
+        """Where in the images model a wins over b, by default the best over the next; see `comparison_plot.plot_comparison`."""
         from bayesjoint.report.comparison_plot import plot_comparison
 
-        return plot_comparison(self, **options)
+        return plot_comparison(self, a, b)
 
     def __repr__(self) -> str:
         blocks, images = self.models[self.best].pointwise.size, len(self.models[self.best].names)
