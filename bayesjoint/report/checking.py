@@ -35,6 +35,8 @@ class Rendering(NamedTuple):
         The one of the highest log posterior.
     means : dict of array
         Model pixels of each observed site there.
+    noises : dict of tuple of Noise
+        The noise of those that `observe` made.
     """
 
     program: Program
@@ -43,6 +45,7 @@ class Rendering(NamedTuple):
     draws: np.ndarray
     best: np.ndarray
     means: dict[str, np.ndarray]
+    noises: dict[str, Any]
     places: list[Place]
 
     def some(self, count: int) -> np.ndarray:
@@ -76,11 +79,12 @@ def rendering(
     flat = {name: value.reshape(have, *value.shape[2:]) for name, value in values.items()}
     z = unconstrain(program, layout, flat, args)
     best = z[np.argmax(posterior.idata.sample_stats["lp"].values)]
-    means = jax.device_get(quadratic(program, layout, best, args).means)
+    there = quadratic(program, layout, best, args)
+    means, noises = jax.device_get((there.means, there.noises))
     places = places_of(means, posterior.images)
     if not places:
         raise ValueError("none of the program's observed sites is one of the images: end it with bj.observe")
-    return Rendering(program, layout, args, z, best, means, places)
+    return Rendering(program, layout, args, z, best, means, noises, places)
 
 
 def checked(posterior: Posterior, program: Program, more: Sequence[Any], draws: int, seed: int) -> Check:

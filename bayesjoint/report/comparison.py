@@ -6,8 +6,7 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -124,48 +123,70 @@ class Comparison:
         """The same of each block (blocks,)."""
         return self.models[a].pointwise - self.models[b].pointwise
 
+    def noise_error(self, a: str, b: str) -> float:
+        """How far the difference in elpd would scatter by the noise of the pixels alone.
+
+        Each pixel adds its noise times the difference of the two models, over its variance. The standard error of
+        `difference` also takes for scatter that models differ in some blocks and not in others: where few blocks carry
+        the difference it is far larger, and depends on their size.
+        """
+        one, other = self.models[a], self.models[b]
+        parts = zip(one.labels, one.models, other.models, one.sigmas, strict=True)
+        return float(np.sqrt(sum(np.sum((((m - n) / s)[labels >= 0]) ** 2) for labels, m, n, s in parts)))
+
+    def clearly(self, a: str, b: str) -> bool:
+        """Whether a is better than b by over 4 in elpd and over 2 standard errors of noise.
+
+        Also where only the blocks count whose k-hat is at most 0.7 in both.
+        """
+        least = max(CLEAR, CLEAR_ERRORS * self.noise_error(a, b))
+        return all(self.difference(a, b, reliable=only)[0] > least for only in (False, True))
+
     @property
     def is_clear(self) -> bool:
-        """Whether the best is better than the next by over 4 in elpd and over 2 standard errors.
-
-        Also where only the blocks count whose k-hat is at most 0.7.
-        """
-        return all(_is_clear(*self.difference(*self.names[:2], reliable=only)) for only in (False, True))
+        """Whether the best is clearly better than the next."""
+        return self.clearly(*self.names[:2])
 
     @cached_property
     def verdict(self) -> Verdict:
         """Whether the differences can be trusted, and how clear they are."""
         findings = [finding for name, loo in self.models.items() for finding in loo.findings(name)]
-        findings += [self._finding(a, b) for a, b in combinations(self.names, 2) if a == self.best]
+        findings += [self._finding(self.best, name) for name in self.names[1:]]
         return Verdict.from_findings(findings, "the comparison")
 
     def _finding(self, a: str, b: str) -> Finding:
-        difference, error = self.difference(a, b)
-        what = f"{a} predicts better than {b} by {difference:.1f} +- {error:.1f} in elpd"
-        without = self.difference(a, b, reliable=True)
-        if _is_clear(difference, error) and not _is_clear(*without):
-            figures = f"{without[0]:.1f} +- {without[1]:.1f}"
-            what += f", but not clearly ({figures}) in the blocks whose k-hat is under {UNRELIABLE}"
+        (difference, error), noise = self.difference(a, b), self.noise_error(a, b)
+        what = f"{a} predicts better than {b} by {difference:.1f} +- {noise:.1f} in elpd"
+        least = max(CLEAR, CLEAR_ERRORS * noise)
+        if difference <= least:
+            advice = "keep the simpler one, or the one that physics asks for: what both agree on does not depend on it"
+            return Finding("note", f"{what}: not clear (over 4 and over 2 errors are)", difference, advice)
+        if not self.clearly(a, b):
+            without = self.difference(a, b, reliable=True)[0]
+            what += f", but only by {without:.1f} in the blocks whose k-hat is under {UNRELIABLE}"
             advice = "the preference hangs on pixels that cannot be left out: look at them"
-            return Finding("warning", what, without[0], advice)
-        if _is_clear(difference, error):
-            return Finding("ok", f"{what}: clear", difference)
-        advice = "keep the simpler one, or the one that physics asks for; what both agree on does not depend on the choice"
-        return Finding(
-            "note", f"{what}: not clear (over 4 and over 2 standard errors are)", difference, advice
-        )
+            return Finding("warning", what, without, advice)
+        if difference < CLEAR_ERRORS * error:
+            advice = "look at the map: a few blocks carry it, which should be where the models differ, and no artefact"
+            return Finding("note", f"{what}: clear, but +- {error:.1f} between blocks", difference, advice)
+        return Finding("ok", f"{what}: clear, also between blocks (+- {error:.1f})", difference)
 
     @property
     def conclusion(self) -> str:
         """Which model is preferred, in words."""
         second = self.names[1]
-        difference, error = self.difference(self.best, second)
+        difference, noise = self.difference(self.best, second)[0], self.noise_error(self.best, second)
+        told = f"by {difference:.1f} +- {noise:.1f} in elpd"
         if not self.is_clear:
-            return f"no clear preference: {self.best} is ahead of {second} by {difference:.1f} +- {error:.1f} in elpd"
-        return f"{self.best} is preferred over {second}, clearly: by {difference:.1f} +- {error:.1f} in elpd"
+            return f"no clear preference: {self.best} is ahead of {second} {told}"
+        return f"{self.best} is preferred over {second}, clearly: {told}"
 
     def table(self) -> QTable:
-        """A row for each model: elpd, how far it is behind the best, p_loo, and how many blocks have a k-hat over 0.7."""
+        """A row for each model: elpd, how far it is behind the best, p_loo, and how many blocks have a k-hat over 0.7.
+
+        `noise` and `between` are standard errors of what it is behind by: of the pixels' noise, and from the scatter
+        between blocks.
+        """
         from astropy.table import QTable
 
         behind = [self.difference(self.best, name) for name in self.names]
@@ -176,17 +197,18 @@ class Comparison:
                 "elpd": [loo.elpd for loo in loos],
                 "error": [loo.error for loo in loos],
                 "behind": [difference for difference, _ in behind],
-                "behind_error": [error for _, error in behind],
+                "noise": [self.noise_error(self.best, name) for name in self.names],
+                "between": [error for _, error in behind],
                 "p_loo": [loo.p_loo for loo in loos],
                 "k_over_0.7": [loo.unreliable for loo in loos],
             }
         )
-        for name in table.colnames[1:6]:
+        for name in table.colnames[1:7]:
             table[name].info.format = ".1f"  # type: ignore
         return table
 
     def plot(self, a: str | None = None, b: str | None = None) -> Figure:
-        """Where in the images model a wins over b, by default the best over the next; see `comparison_plot.plot_comparison`."""
+        """Where in the images a model wins over another; see `comparison_plot.plot_comparison`."""
         from bayesjoint.report.comparison_plot import plot_comparison
 
         return plot_comparison(self, a, b)
@@ -200,7 +222,3 @@ class Comparison:
     def _repr_html_(self) -> str:
         lines = repr(self).splitlines()[: len(self.names) + 4]
         return f"<pre>{html.escape(chr(10).join(lines))}</pre>{self.verdict._repr_html_()}"
-
-
-def _is_clear(difference: float, error: float) -> bool:
-    return difference > CLEAR and difference > CLEAR_ERRORS * error

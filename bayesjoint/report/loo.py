@@ -13,9 +13,12 @@ import numpy as np
 
 from bayesjoint.data.image import Image
 from bayesjoint.infer.blocks import block_labels, block_log_densities
+from bayesjoint.infer.pixels import Place
+from bayesjoint.infer.residuals import one_of
 from bayesjoint.infer.space import Program
 from bayesjoint.infer.verdict import Finding, Verdict, counted
-from bayesjoint.report.checking import rendering
+from bayesjoint.light.noise_density import variance_of
+from bayesjoint.report.checking import Rendering, rendering
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.statistics import leave_one_out
 
@@ -35,6 +38,8 @@ class Loo:
     images : tuple of Image
     labels : tuple of array (ny, nx)
         Of each image, the number of each pixel's block in it; -1 where a pixel carries no weight.
+    models, sigmas : tuple of array (ny, nx)
+        Model pixels of each image at the best draw, and the width of their noise, nJy.
     pointwise, effective, k_hat : array (blocks,)
         elpd of each block, those of the first image first; how much of it is owed to the block's own data (its share of the
         effective number of parameters); and the shape of the tail of its importance ratios.
@@ -48,6 +53,8 @@ class Loo:
     names: tuple[str, ...]
     images: tuple[Image, ...] = field(repr=False)
     labels: tuple[np.ndarray, ...] = field(repr=False)
+    models: tuple[np.ndarray, ...] = field(repr=False)
+    sigmas: tuple[np.ndarray, ...] = field(repr=False)
     pointwise: np.ndarray = field(repr=False)
     effective: np.ndarray = field(repr=False)
     k_hat: np.ndarray = field(repr=False)
@@ -87,8 +94,8 @@ class Loo:
     def findings(self, name: str = "") -> list[Finding]:
         """What k-hats and the effective number of parameters say, of a model of this name."""
         found, where = [self._judge_ratios(name)], f"{name}: " if name else ""
-        if self.p_loo > EXCESS * self.latents:
-            counts = f"p_loo is {self.p_loo:.0f}, of {self.latents} parameters"
+        if self.p_loo > EXCESS * self.latents + EXCESS:
+            counts = f"p_loo is {self.p_loo:.0f}, of {counted(self.latents, 'parameter')}"
             what = f"{where}{counts}: blocks pull harder than their noise allows"
             advice = "the model misfits, or noise is correlated: posterior.check() tells where"
             found.append(Finding("warning", what, self.p_loo, advice))
@@ -139,15 +146,18 @@ def leave_blocks_out(
     made = known.program, known.layout, some, known.args
     found = block_log_densities(*made, known.places, labels, known.means)
     blocks = leave_one_out(np.concatenate(found, axis=1))
-    return Loo(
-        tuple(i.name for i in images),
-        images,
-        labels,
-        *blocks,
-        len(some),
-        known.layout.size,
-        _fingerprint(images),
-    )
+    models, sigmas = zip(*(_model_and_sigma(known, place) for place in known.places), strict=True)
+    names, data = tuple(image.name for image in images), _fingerprint(images)
+    return Loo(names, images, labels, models, sigmas, *blocks, len(some), known.layout.size, data)
+
+
+def _model_and_sigma(known: Rendering, place: Place) -> tuple[np.ndarray, np.ndarray]:
+    """Model pixels of an image at the best draw, and how wide its noise is there."""
+    image, site, row = place
+    ny, nx = image.shape
+    model = np.asarray(known.means[site][row])[:ny, :nx]
+    variance = variance_of(one_of(known.noises.get(site, ()), row), model, image.invvar)
+    return model, np.sqrt(np.asarray(variance))
 
 
 def _side(image: Image, block: float | None) -> int:
