@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesjoint.data.image import Image
-from bayesjoint.infer.predictive import EXTREME, STATISTICS, Prediction, judge_predictions
+from bayesjoint.infer.predictive import STATISTICS, Prediction
+from bayesjoint.infer.predictive_verdict import is_extreme, judge_predictions
 from bayesjoint.infer.verdict import Finding, Verdict, named
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class Check:
 def _cell(p: float) -> str:
     if np.isnan(p):
         return "-"
-    return f"{p:.3f}" + ("" if EXTREME <= p <= 1 - EXTREME else "*")
+    return f"{p:.3f}" + ("*" if is_extreme(p) else "")
 
 
 def _table(columns: dict[str, Any], digits: int) -> QTable:

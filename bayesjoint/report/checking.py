@@ -145,10 +145,9 @@ def information(posterior: Posterior, known: Rendering) -> Information:
     chosen = each[:, [places[i] for i in kept]]
     names = *(place.image.name for place in known.places), "prior"
     several = len(posterior.sources) > 1
-    labels, symbols = (
-        tuple(say(scalars[i]) for i in kept)
-        for say in (lambda q: q.label, lambda q: axis_label(replace(q, unit=""), several))
-    )
+    labels = tuple(scalars[i].label for i in kept)
+    plain = (replace(scalars[i], unit="", source=scalars[i].source.replace("_", " ")) for i in kept)
+    symbols = tuple(axis_label(q, several) for q in plain)
     return Information(labels, symbols, names, chosen[0], chosen[1:].T)
 
 

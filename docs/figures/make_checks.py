@@ -64,9 +64,9 @@ def main():
         print(name, posterior.verdict, check, sep="\n")
         check.sensitivity_table().pprint(max_lines=-1, max_width=-1)
         check.information_table().pprint(max_lines=-1, max_width=-1)
-        short = name.split()[0]
-        check.plot_residuals().savefig(FOLDER / f"check_residuals_{short}.png".replace("é", "e"), dpi=150)
-        check.plot_information().savefig(FOLDER / f"check_information_{short}.png", dpi=150)
+        figure = check.plot_residuals() if name == "one Sérsic" else check.plot_information()
+        kind = "residuals" if name == "one Sérsic" else "information"
+        figure.savefig(FOLDER / f"check_{kind}.png", dpi=150)
     comparison = bj.compare(posteriors)
     print(comparison)
     comparison.plot().savefig(FOLDER / "comparison.png", dpi=150)

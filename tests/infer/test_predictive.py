@@ -18,7 +18,8 @@ from bayesjoint.infer.draws import constrain
 from bayesjoint.infer.information import errors_without
 from bayesjoint.infer.latents import prior_densities, unconstrain
 from bayesjoint.infer.pixels import places_of
-from bayesjoint.infer.predictive import STATISTICS, judge_predictions, predictions
+from bayesjoint.infer.predictive import STATISTICS, predictions
+from bayesjoint.infer.predictive_verdict import judge_predictions
 from bayesjoint.infer.simulate import simulate
 from bayesjoint.infer.space import find_latents
 
