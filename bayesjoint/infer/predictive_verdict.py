@@ -28,9 +28,7 @@ def _judge(one: Prediction) -> list[Finding]:
     for kind, judge in (("source", _judge_source), ("largest", _judge_largest)):
         of_kind = [name for name in odd if name in (kind, f"smooth {kind}")]
         if of_kind:
-            findings.append(
-                judge(one, max(of_kind, key=lambda name: one.means(name)[0] / one.means(name)[1]))
-            )
+            findings.append(judge(one, max(of_kind, key=lambda name: np.divide(*one.means(name)))))
     findings += [_judge_mean(one)] if "source mean" in odd else []
     return findings + ([_judge_correlation(one)] if "correlation" in odd else [])
 
@@ -64,7 +62,9 @@ def _judge_source(one: Prediction, statistic: str) -> Finding:
     ratio, smooth = observed / expected, statistic != "source"
     of = "chi2 of smoothed residuals" if smooth else "chi2"
     what = f"{one.name}: {of} on the source is {ratio:.2f} times that of predicted data ({_told(one, statistic)})"
-    severity: Severity = "note" if abs(ratio - 1) < SLIGHT_SOURCE else "warning"
+    if ratio < 1:
+        return Finding("note", what, ratio, "the noise of the source is overstated, and so are its error bars")
+    severity: Severity = "note" if ratio - 1 < SLIGHT_SOURCE else "warning"
     advice = (
         "the model or its PSF is wrong where the light is: look at the residual map (rings: PSF or profile, a second "
         "component; arms or lumps: structure that the model lacks), or noise of the source is missing"
