@@ -63,7 +63,9 @@ def _judge_source(one: Prediction, statistic: str) -> Finding:
     of = "chi2 of smoothed residuals" if smooth else "chi2"
     what = f"{one.name}: {of} on the source is {ratio:.2f} times that of predicted data ({_told(one, statistic)})"
     if ratio < 1:
-        return Finding("note", what, ratio, "the noise of the source is overstated, and so are its error bars")
+        return Finding(
+            "note", what, ratio, "the noise of the source is overstated, and so are its error bars"
+        )
     severity: Severity = "note" if ratio - 1 < SLIGHT_SOURCE else "warning"
     advice = (
         "the model or its PSF is wrong where the light is: look at the residual map (rings: PSF or profile, a second "

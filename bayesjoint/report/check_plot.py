@@ -117,8 +117,9 @@ def _correlation(ax: Axes, image: Image, one: Prediction) -> None:
     ax.plot(lags, observed, "o-", ms=2.5, lw=0.8, color=DRAWS_COLOUR)
     fwhm = image.psf.fwhm_arcsec(image.pixel_scale) / image.pixel_scale
     ax.axvline(fwhm, color="black", lw=0.6, ls=":")
-    ends = 1.2 * np.nanmin([low, observed]), 1.2 * np.nanmax([high, observed])
-    ax.set(xlim=(0.5, LAGS + 0.5), ylim=ends, xticks=[2, 4, 6, 8, 10])
+    bottom, top = np.nanmin([low, observed]), np.nanmax([high, observed])
+    room = 0.1 * (top - bottom)
+    ax.set(xlim=(0.5, LAGS + 0.5), ylim=(bottom - room, top + room), xticks=[2, 4, 6, 8, 10])
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.tick_params(labelsize=6, pad=2)
 
