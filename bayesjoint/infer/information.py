@@ -109,9 +109,9 @@ def root_of(curvature: Any, scale: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> print(root_of(np.diag([4.0, 0.0]), np.ones(2)) ** 2)
-    [[0.e+00 1.e+12]
-     [2.5e-01 0.e+00]]
+    >>> root = root_of(np.diag([4.0, 0.0]), np.ones(2))
+    >>> print(np.diag(root @ root.T))
+    [2.5e-01 1.0e+12]
     """
     values, vectors = np.linalg.eigh(scale[:, None] * curvature * scale)
     return scale[:, None] * vectors / np.sqrt(np.maximum(values, _LEAST))
