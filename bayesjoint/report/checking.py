@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from bayesjoint.infer.curvature import quadratic
-from bayesjoint.infer.information import errors_without
+from bayesjoint.infer.information import Errors, errors_without
 from bayesjoint.infer.latents import prior_densities, unconstrain
 from bayesjoint.infer.pixels import Place, places_of
 from bayesjoint.infer.predictive import predictions
@@ -102,7 +102,7 @@ def checked(posterior: Posterior, program: Program, more: Sequence[Any], draws: 
         tuple(found),
         sensitivity(posterior, known),
         information(posterior, known),
-        tuple(posterior.images),
+        tuple(place.image for place in known.places),
         len(some),
     )
 
@@ -128,27 +128,27 @@ def sensitivity(posterior: Posterior, known: Rendering) -> Sensitivity:
 def information(posterior: Posterior, known: Rendering) -> Information:
     """Standard errors of every scalar from all images, and without each of them, by the curvature at the best draw."""
     made = known.program, known.layout, known.best, known.args
-    errors = errors_without(*made, known.places, known.means)
-    sites = {name: errors.full[name] for name in posterior.layout.dims if name in errors.full}
-    numbers, count = {}, 1 + sum(error.size for error in sites.values())
-    flat, first = [], 1
-    for name, error in sites.items():
-        numbers[name] = (first + np.arange(error.size).reshape(1, 1, *error.shape)) / count
-        both = np.concatenate([error[None], errors.without[name]]).reshape(len(errors.without[name]) + 1, -1)
-        flat.append(both)
-        first += error.size
-    each = np.concatenate(flat, axis=1)
-    # which number of all each scalar is: an angle under one degree stays as it is
-    scalars = _scalars(quantities(numbers, posterior.layout))
-    places = [round(float(q.draws[0, 0]) * count) - 1 for q in scalars]
-    kept = [i for i, place in enumerate(places) if each[0, place] > 0]
-    chosen = each[:, [places[i] for i in kept]]
+    scalars, errors = _of_scalars(posterior, errors_without(*made, known.places, known.means))
     names = *(place.image.name for place in known.places), "prior"
     several = len(posterior.sources) > 1
-    labels = tuple(scalars[i].label for i in kept)
-    plain = (replace(scalars[i], unit="", source=scalars[i].source.replace("_", " ")) for i in kept)
+    plain = (replace(q, unit="", source=q.source.replace("_", " ")) for q in scalars)
     symbols = tuple(axis_label(q, several) for q in plain)
-    return Information(labels, symbols, names, chosen[0], chosen[1:].T)
+    return Information(tuple(q.label for q in scalars), symbols, names, errors[0], errors[1:].T)
+
+
+def _of_scalars(posterior: Posterior, errors: Errors) -> tuple[list[Quantity], np.ndarray]:
+    """The scalars that have an error, and their errors from everything and with one thing left out (images + 2, scalars)."""
+    sites = [name for name in posterior.layout.dims if name in errors.full]
+    columns = [np.concatenate([errors.full[n][None], errors.without[n]]) for n in sites]
+    flat = np.concatenate([column.reshape(len(column), -1) for column in columns], axis=1)
+    # the number of each, in place of its draws, says which one a scalar is; in parts of one: an angle would be unwrapped
+    numbers, count = np.arange(1, flat.shape[1] + 1), flat.shape[1] + 1
+    ends = np.cumsum([errors.full[n].size for n in sites])[:-1]
+    parts = zip(sites, np.split(numbers / count, ends), strict=True)
+    numbered = {n: part.reshape(1, 1, *errors.full[n].shape) for n, part in parts}
+    found = [(q, round(q.draws.item() * count) - 1) for q in _scalars(quantities(numbered, posterior.layout))]
+    found = [(q, column) for q, column in found if flat[0, column] > 0]
+    return [q for q, _ in found], flat[:, [column for _, column in found]]
 
 
 def _scalars(found: Sequence[Quantity]) -> list[Quantity]:
