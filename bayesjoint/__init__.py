@@ -53,13 +53,18 @@ from bayesjoint.model.programs import joint_model
 from bayesjoint.render.images import render
 from bayesjoint.report.calibrate import calibrate
 from bayesjoint.report.calibration import Calibration
+from bayesjoint.report.check import Check
+from bayesjoint.report.comparison import Comparison, compare
 from bayesjoint.report.evidence import evidence
+from bayesjoint.report.loo import Loo
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.sampling import sample
 
 __all__ = [
     "PSF",
     "Calibration",
+    "Check",
+    "Comparison",
     "ContaminatedNoise",
     "CoreSersic",
     "DeVaucouleurs",
@@ -74,6 +79,7 @@ __all__ = [
     "Image",
     "ImageSet",
     "King",
+    "Loo",
     "MapFit",
     "Moffat",
     "MultiGaussian",
@@ -105,6 +111,7 @@ __all__ = [
     "Windowed",
     "airy_psf",
     "calibrate",
+    "compare",
     "compiler_options",
     "enable_compilation_cache",
     "evidence",

@@ -166,6 +166,11 @@ def _sampling_options() -> Parser:
         ("max-seconds", "SECONDS", "stop sampling after this time, with the draws so far"),
     ):
         group.add_argument(f"--{name}", type=_positive, metavar=metavar, help=help_text)
+    options.add_argument(
+        "--check",
+        action="store_true",
+        help="also check the model against the images: predicted data, priors, what each image tells (check*.png, .ecsv)",
+    )
     options.add_argument("--overwrite", action="store_true", help="replace an earlier result")
     options.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     return options

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayesjoint.infer.fit import MapFit
+    from bayesjoint.report.check import Check
     from bayesjoint.report.posterior import Posterior
 
 RESULT_MARK = "fit.json"
@@ -157,6 +158,24 @@ def write_figures(folder: Path, posterior: Posterior, truth: Mapping[str, Any] |
         figure = getattr(posterior, f"plot_{name}")(**options)
         written.append(folder / f"{name}.png")
         figure.savefig(written[-1], dpi=FIGURE_DPI)
+    return written
+
+
+def write_check(folder: Path, check: Check) -> list[Path]:
+    """Write the tables and figures of a check, and its verdict; returns their paths."""
+    tables = {
+        "": check.table(),
+        "_sensitivity": check.sensitivity_table(),
+        "_information": check.information_table(),
+    }
+    written = []
+    for name, table in tables.items():
+        written.append(folder / f"check{name}.ecsv")
+        table.write(written[-1], format="ascii.ecsv")
+    for name in ("residuals", "information"):
+        written.append(folder / f"check_{name}.png")
+        getattr(check, f"plot_{name}")().savefig(written[-1], dpi=FIGURE_DPI)
+    written.append(_write_json(folder / "check.json", check.verdict.as_dict()))
     return written
 
 

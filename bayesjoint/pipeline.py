@@ -17,7 +17,7 @@ import numpyro
 import bayesjoint as bj
 from bayesjoint.compilation import enable_compilation_cache
 from bayesjoint.infer.methods import CHAINS, WARMUP, draws_by_default
-from bayesjoint.output import write_results
+from bayesjoint.output import write_check, write_results
 from bayesjoint.report.estimates import rounded
 
 MARGIN = 8
@@ -135,6 +135,11 @@ def fit_images(
     _say_if_interrupted(log, posterior, settings.draws or draws_by_default(posterior.method))
     with log.step("write", "posterior, tables and figures"):
         write_results(folder, posterior, fit, seconds=log.seconds, files=files, truth=truth)
+    if settings.check:
+        with log.step("check", "replicated data, prior sensitivity, information of each image") as outcome:
+            check = posterior.check(seed=settings.seed)
+            write_check(folder, check)
+            outcome.append(check.verdict.headline)
     return posterior
 
 

@@ -48,3 +48,21 @@ def test_structure_changes_with_wavelength(observed):
     assert fit.converged and Re[0] > Re[1] > max(Re[2:]) and np.all(np.diff(n) > 0)
     one_by_one = np.array([numbers[1:3] for numbers in INDEPENDENT.values()])
     np.testing.assert_allclose(np.stack([n, Re], axis=1), one_by_one, rtol=0.02)
+
+
+def test_check_and_comparison(observed):
+    """Arms that a Sersic profile lacks are told; structure free in each band predicts g and i better than a shared one."""
+    images = bj.read_images(*(observed / "j0056m0021" / f"{band}.fits" for band in "gi"))
+    programs = {"shared": bj.joint_model(), "free": bj.joint_model(per_band=("n", "Re"))}
+    posteriors = {n: bj.sample(p, images, draws=250, progress=False) for n, p in programs.items()}
+    found = bj.compare(posteriors)
+    assert found.best == "free" and found.is_clear
+    check = posteriors["free"].check()
+    told = " ".join(f.what for f in check.verdict.findings if f.severity in ("warning", "fail"))
+    assert (
+        "SDSS_i: chi2 of smoothed residuals on the source" in told
+        and "SDSS_g: neighbouring residuals" in told
+    )
+    names = [f"galaxy n SDSS_{band}" for band in "gi"]
+    share = check.information.share[[check.information.labels.index(name) for name in names], :2]
+    np.testing.assert_allclose(share, np.eye(2), atol=0.05)

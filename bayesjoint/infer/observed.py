@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayesjoint.model.observe import GaussianPixels
+from bayesjoint.model.observe import CorrelatedPixels, GaussianPixels
 
 _WRAPPERS = dist.Independent | dist.MaskedDistribution | dist.ExpandedDistribution
 
@@ -57,6 +57,34 @@ def in_sigma(site: dict, departure) -> jax.Array:
     fn, _, mask = _unwrapped(site)
     assert isinstance(fn, GaussianPixels)
     return jnp.sqrt(mask) * fn.whiten(departure)
+
+
+def rendered_pixels(site: dict) -> GaussianPixels | None:
+    """The distribution of what `observe` made, without what handlers put around it; None of other sites."""
+    fn = _unwrapped(site)[0]
+    return fn if isinstance(fn, GaussianPixels) else None
+
+
+def deviations(site: dict, value) -> jax.Array:
+    """How far a value of an observed site is off its mean, in sigma; 0 where a pixel carries no weight.
+
+    The site is one that `observe_mean` knows.
+    """
+    rendered = rendered_pixels(site)
+    if rendered is not None:
+        return rendered.deviations(value)
+    observed = observe_mean({**site, "value": value})
+    return jnp.sqrt(observed.weight) * (value - observed.mean)  # type: ignore[union-attr]
+
+
+def pixel_log_density(site: dict) -> jax.Array | None:
+    """Log density of each pixel of an observed site, as often as it counts; None where pixels have none of their own."""
+    fn, value, mask = _unwrapped(site)
+    if isinstance(fn, CorrelatedPixels):
+        return None
+    if isinstance(fn, GaussianPixels):
+        return mask * fn.pixel_log_prob(value)
+    return None if fn.event_dim else mask * fn.log_prob(value)
 
 
 def _unwrapped(site: dict) -> tuple[dist.Distribution, Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,21 +48,38 @@ def pixel_fits(means: Mapping[str, Any], noises: Mapping[str, Any], images: Any)
 
     Sites of a program's own making are matched to images by their shape, in order.
     """
+    fitted = []
+    for image, site, row in places_of(means, images):
+        ny, nx = image.shape
+        model = np.asarray(means[site][row])[..., :ny, :nx]
+        noise = one_of(noises.get(site, ()), row)
+        residual, widened = residuals(noise, *independent_pixels(image, model))
+        own = residual, widened, image.whitening is not None
+        measured = goodness(image.name, image.data, model, image.invvar, *own)
+        chi2 = float(np.sum(residual**2))
+        fitted.append(PixelFit(image.name, chi2, image.number_used, model, measured, residual))
+    return tuple(fitted)
+
+
+class Place(NamedTuple):
+    """Where an image is observed: the site, and its row there (all of it where the site is a single image)."""
+
+    image: Image
+    site: str
+    row: Any
+
+
+def places_of(means: Mapping[str, Any], images: Any) -> list[Place]:
+    """The observed site of each image, in the images' order; of those that have one. Arguments as in `pixel_fits`."""
     originals = list(images.originals) if isinstance(images, ImageSet) else [images]
     waiting = [image for image in originals if isinstance(image, Image)]
-    found: dict[str, PixelFit] = {}
-    for site, mean in means.items():
+    found: dict[str, Place] = {}
+    # those that `observe` made first: they say which image is theirs, others only what shape it has
+    for site, mean in sorted(means.items(), key=lambda pair: PIXEL_SITE not in pair[0]):
         for image, row in _rows(site, np.asarray(mean), images, waiting):
-            ny, nx = image.shape
-            model = np.asarray(mean[row])[..., :ny, :nx]
-            noise = one_of(noises.get(site, ()), row)
-            residual, widened = residuals(noise, *independent_pixels(image, model))
-            own = residual, widened, image.whitening is not None
-            measured = goodness(image.name, image.data, model, image.invvar, *own)
-            chi2 = float(np.sum(residual**2))
-            found[image.name] = PixelFit(image.name, chi2, image.number_used, model, measured, residual)
+            found[image.name] = Place(image, site, row)
             waiting.remove(image)
-    return tuple(found[image.name] for image in originals if isinstance(image, Image) and image.name in found)
+    return [found[image.name] for image in originals if isinstance(image, Image) and image.name in found]
 
 
 def _rows(site: str, mean: np.ndarray, images: Any, waiting: list[Image]) -> list[tuple[Image, Any]]:

@@ -16,7 +16,7 @@ from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.whitening import Whitening, chi_squared, draw_correlated, whiten
 from bayesjoint.light.noise import Noise, NoiseScale
-from bayesjoint.light.noise_density import draw_pixels, log_density
+from bayesjoint.light.noise_density import draw_pixels, form_of, log_density, variance_of
 from bayesjoint.render.images import Light, light_on_image, light_on_stacks, per_image_if_mixed, render_light
 
 PIXEL_SITE = "pixels_"
@@ -80,6 +80,14 @@ class GaussianPixels(dist.Distribution):
         rows = jnp.matmul(squares, jnp.ones(squares.shape[-1], squares.dtype), precision="highest")
         return self.log_normaliser - 0.5 * jnp.sum(rows, axis=-1)
 
+    def pixel_log_prob(self, value):
+        """Log density of each pixel (..., ny, nx); 0 where it carries no weight. They add up to `log_prob`."""
+        return log_density((), value, self.loc, self.invvar)
+
+    def deviations(self, value):
+        """How far pixels (..., ny, nx) are off the model, in sigma; 0 where they carry no weight."""
+        return jnp.sqrt(self.invvar) * (value - self.loc)
+
 
 class NoisyPixels(GaussianPixels):
     """Independent pixels of an image under `noise`; their `loc` and `invvar` are those of `GaussianPixels`.
@@ -110,8 +118,21 @@ class NoisyPixels(GaussianPixels):
 
     def log_prob(self, value, intermediates=None):
         """Log density (...) of images (..., ny, nx)."""
-        each = log_density(self._noise_of_pixels, value, self.loc, self.invvar)
-        return self.log_normaliser + jnp.sum(each, axis=(-2, -1))
+        return self.log_normaliser + jnp.sum(self.pixel_log_prob(value), axis=(-2, -1))
+
+    def pixel_log_prob(self, value):
+        """Log density of each pixel (..., ny, nx); 0 where it carries no weight."""
+        return log_density(self._noise_of_pixels, value, self.loc, self.invvar)
+
+    def deviations(self, value):
+        """In sigma; of heavy tails in those of a Gaussian deviation that is as improbable relative to none."""
+        noise, weighted = self._noise_of_pixels, self.invvar > 0
+        u = (value - self.loc) / jnp.sqrt(jnp.maximum(variance_of(noise, self.loc, self.invvar), 1e-300))
+        form = form_of(noise)
+        if form.is_form:
+            cost = form.log_density(jnp.zeros_like(u)) - form.log_density(u)
+            u = jnp.sign(u) * jnp.sqrt(2 * jnp.maximum(cost, 0.0))
+        return jnp.where(weighted, u, 0.0)
 
 
 class CorrelatedPixels(GaussianPixels):
@@ -136,6 +157,10 @@ class CorrelatedPixels(GaussianPixels):
     def whiten(self, departure):
         """Departures from the mean (..., ny, nx), nJy, as numbers that scatter independently by 1, were `factor` 1."""
         return whiten(self.whitening, self.invvar, departure)
+
+    def deviations(self, value):
+        """How far pixels are off the mean, whitened: numbers that scatter independently by 1."""
+        return self.whiten(value - self.loc) / self.factor[..., None, None]
 
     def sample(self, key: Any, sample_shape=()):
         """Simulated pixels; those without weight are noiseless."""

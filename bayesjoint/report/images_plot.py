@@ -187,8 +187,9 @@ def round_length(width: float) -> float:
     return float(_ROUND_LENGTHS[_ROUND_LENGTHS <= wanted][-1])
 
 
-def draw_scale_bar(ax: Axes, image: Image) -> float:
+def draw_scale_bar(ax: Axes, image: Image, color: str = "white") -> float:
     """A bar of a round number of arcsec in the lower left corner of a panel; returns its length in arcsec."""
+    outline = _OUTLINE if color == "white" else [withStroke(linewidth=1.6, foreground="white")]
     low, high = ax.get_xlim()
     length = round_length((high - low) * image.pixel_scale)
     fraction = length / image.pixel_scale / (high - low)
@@ -196,12 +197,13 @@ def draw_scale_bar(ax: Axes, image: Image) -> float:
         [0.06, 0.06 + fraction],
         [0.07, 0.07],
         transform=ax.transAxes,
-        color="white",
+        color=color,
         linewidth=1.6,
-        path_effects=_OUTLINE,
+        path_effects=outline,
     )
     unit, number = ("′", length / 60) if length >= 60 else ("″", length)
-    _write(ax, 0.06 + fraction / 2, 0.09, f"{number:g}{unit}", ha="center", va="bottom")
+    style = {"color": color, "path_effects": outline}
+    _write(ax, 0.06 + fraction / 2, 0.09, f"{number:g}{unit}", ha="center", va="bottom", **style)
     return length
 
 

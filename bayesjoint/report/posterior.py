@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bayesjoint.infer.draws import Draws
-
+    from bayesjoint.report.check import Check
+    from bayesjoint.report.loo import Loo
 
 _CONTINUATION = "continuation"
 
@@ -155,9 +156,14 @@ class Posterior:
     def quantities(self) -> list[Quantity]:
         """Every scalar of the posterior by its name, source, band and unit."""
         sites = self.idata.posterior.data_vars
+        return quantities({str(name): site.values for name, site in sites.items()}, self.layout)
+
+    @property
+    def layout(self) -> Layout:
+        """What the axes of its sites stand for."""
+        sites = self.idata.posterior.data_vars
         dims = {str(name): tuple(str(d) for d in site.dims[2:]) for name, site in sites.items()}
-        layout = Layout(dims, self.bands, self.image_names, self.image_bands)
-        return quantities({str(name): site.values for name, site in sites.items()}, layout)
+        return Layout(dims, self.bands, self.image_names, self.image_bands)
 
     def colour(self, a: str, b: str, source: str | None = None, probability: float = ONE_SIGMA) -> Estimate:
         """Colour a - b in AB magnitudes from the joint draws, so that what both bands share cancels.
@@ -386,6 +392,38 @@ class Posterior:
         if draws != int(draws) or draws < 1:
             raise ValueError(f"draws must be a whole number from 1 on, got {draws!r}")
         return extended(self, *self.made_by(program, more), int(draws), progress)
+
+    def check(self, program: Any = None, *more: Any, draws: int = 200, seed: int = 0) -> Check:
+        """Whether the model describes the images, and what the parameters rest on; see `checking.checked`.
+
+        Parameters
+        ----------
+        program, more
+            As in `extend`.
+        draws : int
+            At how many draws the images are rendered and replicated; at least 50.
+        seed : int
+            Of the replicated noise.
+        """
+        from bayesjoint.report.checking import checked  # which needs this module
+
+        return checked(self, *self.made_by(program, more), draws, seed)
+
+    def loo(self, program: Any = None, *more: Any, draws: int = 400, block: float | None = None) -> Loo:
+        """How well each block of pixels is predicted from all others; see `loo.leave_blocks_out`.
+
+        Parameters
+        ----------
+        program, more
+            As in `extend`.
+        draws : int
+            At how many draws the images are rendered; at least 100.
+        block : float, optional
+            Side of the blocks, arcsec; by default each image's FWHM.
+        """
+        from bayesjoint.report.loo import leave_blocks_out  # which needs this module
+
+        return leave_blocks_out(self, *self.made_by(program, more), draws, block)
 
     def plot_images(self, **options: Any) -> Figure:
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""
