@@ -12,8 +12,7 @@ import numpy as np
 from bayesjoint.data.transfer import PointSpread, pixel_response
 
 UNDERSAMPLED_FWHM = 2.5
-TRUNCATED_SHARE = 0.02
-EDGE_SHARE = 0.005
+TRUNCATED_PERCENT, EDGE_PERCENT = 2.0, 0.5
 
 
 class PSF(PointSpread):
@@ -81,14 +80,27 @@ class PSF(PointSpread):
                 "analytic PSF",
                 stacklevel=2,
             )
-        share, edge = _share_outside(self.stamp), _share_at_edge(self.stamp, self.oversampling)
-        if share > TRUNCATED_SHARE or edge > EDGE_SHARE:
-            warnings.warn(
-                f"about {100 * share:.2g} % of the PSF's light lies outside its stamp of "
-                f"{stamp.shape[1]}x{stamp.shape[0]}, going by how its wings fall towards the edge; the stamp is "
-                "normalised to 1, so that fluxes will come out that much too low: give a larger stamp",
-                stacklevel=2,
+        self._tell_what_is_cut()
+
+    def _tell_what_is_cut(self) -> None:
+        """Warn where wings seem to lie outside the stamp, or its edge holds much light."""
+        ny, nx = self.stamp.shape
+        edge = 100 * _share_at_edge(self.stamp, self.oversampling)
+        share = 100 * _share_outside(self.stamp)
+        if share > TRUNCATED_PERCENT:
+            what = (
+                f"about {share:.2g} % of the PSF's light lies outside its stamp of {nx}x{ny}, going by how its wings fall "
+                "towards the edge"
             )
+        elif edge > EDGE_PERCENT:
+            what = f"{edge:.2g} % of the PSF's light lies in the outermost pixels of its stamp of {nx}x{ny}, which cuts it"
+        else:
+            return
+        warnings.warn(
+            f"{what}; the stamp is normalised to 1, so that fluxes will come out too low by what lies outside: give a "
+            "larger stamp",
+            stacklevel=3,
+        )
 
     @classmethod
     def from_epsf(cls, epsf: Any, includes_pixel: bool = True) -> PSF:

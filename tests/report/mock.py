@@ -46,7 +46,7 @@ def make_images(bands=("NUV", "r", "W1"), names=None, seed=0) -> tuple[ImageSet,
         data = model + sigma * rng.normal(size=shape)
         mask = np.zeros(shape, bool)
         mask[2:6, 3:9] = True
-        stamp = gaussian_source((25, 25), scale, 1.0, 7.0)
+        stamp = gaussian_source((35, 35), scale, 1.0, 7.0)
         psf = (gaussian_psf(5.4), moffat_psf(2.0, 3.5), PSF(stamp / stamp.sum()))[i % 3]
         to_counts = 10 ** (0.4 * (ZEROPOINTS.get(band, 25.0) - 31.4))
         image = Image(

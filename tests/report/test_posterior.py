@@ -114,7 +114,7 @@ def test_program_without_a_flux_says_so(scene, mock):
         bj.moffat_psf(1.2, 3.0),
         bj.airy_psf(0.8, 2.4, 0.33),
         bj.gaussian_mixture_psf([0.9, 2.2], [0.85, 0.15]),
-        bj.PSF(np.outer([0, 1, 2, 1, 0], [0, 1, 2, 1, 0]) / 16, oversampling=2, centre=(2.25, 1.5)),
+        bj.PSF(np.pad(np.outer([1, 2, 1], [1, 2, 1]) / 16, 3), oversampling=2, centre=(4.25, 3.5)),
     ],
     ids=lambda psf: type(psf).__name__,
 )
