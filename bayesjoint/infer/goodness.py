@@ -11,6 +11,7 @@ from bayesjoint.infer.verdict import Finding, Severity
 
 CHI2_LOW, CHI2_HIGH, CHI2_FAILURE = 0.9, 1.1, 2.0
 CORRELATED = 0.1
+FLOORED = 0.97  # chi2/pixel, or a fitted factor, below which the floor of a correlation's power shows
 SIGNIFICANT = 4.0
 SOURCE_PIXELS = 20
 SOURCE_FAILURE = 10.0
@@ -162,6 +163,13 @@ def _judge_chi2(image: Goodness) -> Finding:
 
 def _judge_noise(image: Goodness) -> list[Finding]:
     """Errors that the fit made its own; chi-squared then is 1 whatever the model."""
+    if image.whitened and image.widened < FLOORED:
+        what = f"{image.name}: the errors that fit correlated noise are {image.widened:.2f} times those given"
+        advice = (
+            "error bars may be too small by that factor: smooth noise has less power at the finest scales than is assumed of it, "
+            "which a fitted factor takes for errors overstated at all scales; leave NoiseScale out"
+        )
+        return [Finding("warning", what, image.widened, advice)]
     if CHI2_LOW <= image.widened**2 <= CHI2_HIGH:
         return []
     what = f"{image.name}: the errors that fit are {image.widened:.2f} times those given"
@@ -201,6 +209,12 @@ def _judge_correlation(image: Goodness) -> Finding:
         return Finding("ok", what, value)
     if value < CORRELATED:
         return Finding("note", what, value, "slightly correlated noise, or faint light that is not modelled")
+    if image.whitened and value > 0 and image.chi2_per_pixel * image.widened**2 < FLOORED:
+        advice = (
+            "chi2/pixel below 1 goes with it: the finest scales of the noise have less power than the hundredth of the mean that "
+            "is assumed of them; light that is not modelled would look the same"
+        )
+        return Finding("note", what, value, advice)
     if image.whitened:
         advice = (
             "beyond what noise_correlation= says: light that is not modelled, or a correlation measured on other pixels; "

@@ -195,3 +195,25 @@ def test_verdict_in_words():
     both = mixed + Verdict.from_findings([failed])
     assert not both.trusted and "NOT to be trusted" in both.headline and both.findings[0].severity == "fail"
     assert json.loads(json.dumps(both.as_dict()))["findings"][0]["figure"] is None
+
+
+def test_a_factor_that_shrinks_errors_of_correlated_noise_is_warned_of():
+    """The floor of the power makes chi2/pixel less than 1 where the errors are right."""
+    noise, flat = np.random.default_rng(0).normal(size=(80, 80)), np.zeros((80, 80))
+    for whitened, widened, severity in (
+        (True, 0.8, "warning"),
+        (True, 0.96, "warning"),
+        (False, 0.8, "note"),
+    ):
+        found = judge_images([goodness("r", noise, flat, flat + 1, noise, widened, whitened)])[1]
+        assert found.severity == severity
+        assert ("leave NoiseScale out" in found.advice) == whitened
+
+
+def test_what_the_floor_leaves_correlated_is_no_alarm():
+    noise, flat = np.random.default_rng(0).normal(size=(80, 80)), np.zeros((80, 80))
+    noise = noise + 0.3 * np.roll(noise, 1, 0) + 0.3 * np.roll(noise, 1, 1)
+    for size, severity in ((0.8, "note"), (1.0, "warning")):
+        found = judge_images([goodness("r", flat, flat, flat + 1, size * noise, 1.0, True)])[-1]
+        assert found.severity == severity
+        assert ("chi2/pixel below 1" in found.advice) == (severity == "note")
