@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +10,15 @@ import numpy as np
 from scipy import ndimage, signal
 
 from bayesjoint.data.image_input import same_shape
-from bayesjoint.data.noise import blank_sky
-from bayesjoint.data.whitening import power_spectrum
+from bayesjoint.data.noise import background, blank_sky
+from bayesjoint.data.possible_correlation import nearest_possible
 
-FLOOR = 0.01  # least power at any frequency, over the mean
-_TOLERATED = 0.02
 _SIGNIFICANT = 2.0
 _PIXELS_PER_LAG = 20
-_ROUNDS = 200
+REACHES = (3, 5, 8, 12)
+_RIM = 0.05
+_RIM_ERRORS = 3.0  # more than the largest of a rim's 24 lags is likely to be by chance
+_MOVED, _MOVED_ERRORS = 0.03, 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +53,11 @@ class NoiseCorrelation:
         return f"NoiseCorrelation({along}; {wider}; from {self.pixels} pixels)"
 
 
-def noise_correlation(image: Any, mask: Any = None, reach: int = 3) -> NoiseCorrelation:
+def noise_correlation(image: Any, mask: Any = None, reach: int | None = None) -> NoiseCorrelation:
     """Correlation of an image's noise, from its blank sky.
 
     Sources that stand out by 4.5 sigma are left out, with the light connected with them and two pixels around it. What
-    the sky does on scales of twenty times the reach is taken away. Products of pairs of blank pixels are weighted by the
+    the sky does on scales of twenty times the reach is taken away, and a surface of second order through all of it. Products of pairs of blank pixels are weighted by the
     inverse variances; lags that are not told from zero by twice their error count as zero. Last it is made a correlation
     that noise can have: no frequency has less than a hundredth of the mean power. Light too faint to be found counts as
     noise: it correlates, too.
@@ -65,8 +67,9 @@ def noise_correlation(image: Any, mask: Any = None, reach: int = 3) -> NoiseCorr
     image : Image
     mask : bool array (ny, nx), optional
         True where a pixel is no blank sky, beside those found.
-    reach : int
-        Largest lag along each axis, pixels.
+    reach : int, optional
+        Largest lag along each axis, pixels. By default 3, or 5, 8 or 12 while the outermost lags still correlate, as far as
+        there are blank pixels enough.
 
     Returns
     -------
@@ -75,8 +78,14 @@ def noise_correlation(image: Any, mask: Any = None, reach: int = 3) -> NoiseCorr
 
     Raises
     ------
-    ValueError
-        Where too few pixels are blank, or `reach` is no positive whole number.
+    ValueError, TypeError
+        Where too few pixels are blank, the data are unknown or not finite, or `reach` is no positive whole number.
+
+    Warns
+    -----
+    UserWarning
+        Where the noise correlates further than the reach, light or slopes of large scale look like noise, or what was
+        measured is far from any correlation that noise can have.
 
     Examples
     --------
@@ -91,25 +100,107 @@ def noise_correlation(image: Any, mask: Any = None, reach: int = 3) -> NoiseCorr
     >>> print(f"{found.coefficients[2, 1]:.1f} {abs(found.coefficients[1, 2]):.1f}")
     0.5 0.0
     """
-    label = f"image {image.name!r}"
-    if isinstance(reach, bool) or not isinstance(reach, int | np.integer) or reach < 1:
+    label = _label_of(image)
+    if reach is not None and (
+        isinstance(reach, bool) or not isinstance(reach, int | np.integer) or reach < 1
+    ):
         raise ValueError(f"{label}: reach must be a whole number of pixels from 1 on, got {reach!r}")
-    data, invvar = np.asarray(image.data), np.asarray(image.invvar)
-    blank = _blank(data, invvar > 0, mask, label)
-    count, wanted = int(blank.sum()), _PIXELS_PER_LAG * (2 * reach + 1) ** 2
-    if count < wanted:
+    used = np.asarray(image.invvar) > 0
+    data, invvar = np.where(used, image.data, 0.0), np.asarray(image.invvar)
+    blank = _blank(data, invvar, mask, label)
+    data = data - _surface(data, invvar * blank)
+    blank = _blank(data, invvar, mask, label)
+    data = data - _surface(data, invvar * blank)
+    count, tried = int(blank.sum()), REACHES if reach is None else (reach,)
+    fitting = [each for each in tried if count >= _PIXELS_PER_LAG * (2 * each + 1) ** 2]
+    if not fitting:
+        wanted = _PIXELS_PER_LAG * (2 * tried[0] + 1) ** 2
         raise ValueError(
-            f"{label}: {count} pixels of blank sky are too few to tell how noise correlates up to {reach} pixels, wanted "
-            f"{wanted}: give a larger cutout, a smaller reach, or noise_correlation= as measured elsewhere"
+            f"{label}: {count} pixels of blank sky are too few to tell how noise correlates up to {tried[0]} pixels, "
+            f"wanted {wanted}: give a larger cutout, a smaller reach, or noise_correlation= as measured elsewhere"
         )
-    flat = _flattened(data, invvar * blank, 20 * reach + 1)
-    found, errors = _by_lag(np.sqrt(invvar) * flat, blank, reach)
+    for each in fitting:
+        flat = _flattened(data, invvar * blank, 20 * each + 1)
+        found, errors = _by_lag(np.sqrt(invvar) * flat, blank, each)
+        if not _goes_on(found, errors):
+            break
     told = np.where(np.abs(found) > _SIGNIFICANT * errors, found, 0.0)
-    return NoiseCorrelation(_possible(told), errors, count)
+    possible = nearest_possible(told)
+    _warn(label, found, errors, possible - told)
+    return NoiseCorrelation(possible, errors, count)
 
 
-def _blank(data: np.ndarray, used: np.ndarray, mask: Any, label: str) -> np.ndarray:
-    """Used pixels of blank sky that are not masked."""
+def _label_of(image: Any) -> str:
+    """What an image is called; raises where it is none, or has no data to measure on."""
+    missing = [name for name in ("name", "data", "invvar") if not hasattr(image, name)]
+    if missing:
+        raise TypeError(
+            f"noise_correlation needs one bj.Image, got {type(image).__name__}: give the images of a set one by one, "
+            "and the results to images.with_noise_correlations([...])"
+        )
+    label = f"image {image.name!r}"
+    if image.data is None:
+        raise ValueError(f"{label}: noise cannot be measured without data: give the image with its data")
+    wrong = int(np.sum(~np.isfinite(image.data) & (np.asarray(image.invvar) > 0)))
+    if wrong:
+        raise ValueError(
+            f"{label}: {wrong} of the pixels with weight are not finite: mask them, or give them no weight"
+        )
+    return label
+
+
+def _rim(stamp: np.ndarray) -> np.ndarray:
+    inner = np.zeros(stamp.shape, bool)
+    inner[1:-1, 1:-1] = True
+    return stamp[~inner]
+
+
+def _goes_on(found: np.ndarray, errors: np.ndarray) -> bool:
+    """Whether lags at a stamp's rim still correlate."""
+    size = np.abs(_rim(found))
+    return bool(np.any((size > _RIM) & (size > _RIM_ERRORS * _rim(errors))))
+
+
+def _warn(label: str, found: np.ndarray, errors: np.ndarray, moved: np.ndarray) -> None:
+    """Of what makes a correlation doubtful."""
+    reach, rim = len(found) // 2, _rim(found)
+    if np.all(rim > _SIGNIFICANT * _rim(errors)):
+        warnings.warn(
+            f"{label}: all lags of {reach} pixels correlate, by {rim.mean():.3f} in the mean: large-scale light or slopes "
+            "look like noise: mask more, or subtract a model; where it is noise, give a larger cutout",
+            stacklevel=3,
+        )
+    elif _goes_on(found, errors):
+        warnings.warn(
+            f"{label}: noise correlates further than {reach} pixels (by {rim[np.abs(rim).argmax()]:.2f} there), and error "
+            "bars will be too small: give a larger reach=, or a larger cutout with more blank sky",
+            stacklevel=3,
+        )
+    far = (np.abs(moved) > _MOVED) & (np.abs(moved) > _MOVED_ERRORS * errors)
+    if far.any():
+        warnings.warn(
+            f"{label}: the coefficients measured are not those of any noise, and were changed by up to "
+            f"{np.abs(moved[far]).max():.2f}: give a larger reach=, or mask more",
+            stacklevel=3,
+        )
+
+
+def _surface(data: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The surface of second order (ny, nx) that fits data best."""
+    up, along = (np.vander(np.linspace(-1, 1, n), 5, increasing=True) for n in data.shape)
+    moments, sums = up.T @ weight @ along, up.T @ (weight * data) @ along
+    terms = [(i, j) for i in range(3) for j in range(3 - i)]
+    matrix = [[moments[i + k, j + m] for k, m in terms] for i, j in terms]
+    coefficients = np.zeros((3, 3))
+    coefficients[tuple(np.transpose(terms))] = np.linalg.lstsq(
+        np.array(matrix), np.array([sums[term] for term in terms])
+    )[0]
+    return up[:, :3] @ coefficients @ along[:, :3].T
+
+
+def _blank(data: np.ndarray, invvar: np.ndarray, mask: Any, label: str) -> np.ndarray:
+    """Used pixels of blank sky that are not masked, looked for in units of their noise."""
+    used = invvar > 0
     if np.ptp(data[used]) == 0:
         raise ValueError(
             f"{label}: noise cannot be told from pixels that are all alike: give data with noise"
@@ -117,7 +208,8 @@ def _blank(data: np.ndarray, used: np.ndarray, mask: Any, label: str) -> np.ndar
     unmasked = np.ones(used.shape, bool)
     if mask is not None:
         unmasked = ~same_shape(mask, used.shape, "mask", label).astype(bool)
-    return blank_sky(data, used) & unmasked
+    level = background(data, used & unmasked)[0]
+    return blank_sky(np.sqrt(invvar) * (data - level), used & unmasked)
 
 
 def _flattened(data: np.ndarray, weight: np.ndarray, size: int) -> np.ndarray:
@@ -145,69 +237,3 @@ def _by_lag(pixels: np.ndarray, blank: np.ndarray, reach: int) -> tuple[np.ndarr
     errors = np.sqrt(np.maximum(variance, 0.0) / np.maximum(pairs, 1))
     errors[reach, reach] = 0.0
     return found, errors
-
-
-def _lattice_of(stamp: np.ndarray) -> tuple[int, int]:
-    """Fine enough to see the least of a stamp's power spectrum."""
-    ny, nx = (max(64, 8 * n) for n in stamp.shape)
-    return ny, nx
-
-
-def _possible(stamp: np.ndarray) -> np.ndarray:
-    """The nearest stamp whose power spectrum is positive, raised to the floor."""
-    shape, reach = _lattice_of(stamp), np.array(stamp.shape) // 2
-    for _ in range(_ROUNDS):
-        power = power_spectrum(stamp, shape)
-        if power.min() >= 0:
-            break
-        around = np.fft.irfft2(np.maximum(power, FLOOR), shape)
-        stamp = np.roll(around, reach, (0, 1))[: stamp.shape[0], : stamp.shape[1]]
-        stamp = stamp / stamp[tuple(reach)]
-    return _raised(0.5 * (stamp + stamp[::-1, ::-1]))
-
-
-def _raised(stamp: np.ndarray) -> np.ndarray:
-    """With as much white noise as brings the least power to the floor."""
-    least = power_spectrum(stamp, _lattice_of(stamp)).min()
-    if least > 0.99 * FLOOR:
-        return stamp
-    white = np.zeros_like(stamp)
-    white[tuple(np.array(stamp.shape) // 2)] = (FLOOR - least) / (1 - FLOOR)
-    return (stamp + white) / (1 + white.max())
-
-
-def checked_correlation(given: Any, label: str) -> np.ndarray:
-    """The correlation as an image uses it: `given`, raised to the floor.
-
-    Raises
-    ------
-    ValueError
-        For what is not the correlation of any noise.
-    """
-    stamp = np.array(given, dtype=float)
-    what = f"{label}: noise_correlation must be correlation coefficients by lag in pixels"
-    if stamp.ndim != 2 or not all(n % 2 for n in stamp.shape):
-        raise ValueError(f"{what}, of odd sides (lag 0 in the middle), got shape {stamp.shape}")
-    if not np.all(np.isfinite(stamp)):
-        raise ValueError(
-            f"{what}, got {np.sum(~np.isfinite(stamp))} that are not finite: give 0 beyond what is known"
-        )
-    middle = stamp[stamp.shape[0] // 2, stamp.shape[1] // 2]
-    if abs(middle - 1) > 1e-6:
-        raise ValueError(
-            f"{what}, 1 at lag 0, got {middle:.6g} in the middle: divide by it where it is a covariance"
-        )
-    apart = np.abs(stamp - stamp[::-1, ::-1]).max()
-    if apart > 1e-6:
-        raise ValueError(
-            f"{what}, the same at opposite lags, got some that differ by {apart:.2g}: give the mean of the stamp and "
-            "stamp[::-1, ::-1]"
-        )
-    least = power_spectrum(stamp, _lattice_of(stamp)).min()
-    if least < -_TOLERATED:
-        raise ValueError(
-            f"{what} of noise that can be, but its power spectrum falls to {least:.2g} of its mean: a kernel is not its "
-            "correlation (give the kernel's correlation with itself), and one cut off too early is not positive "
-            "(give a larger stamp)"
-        )
-    return _raised(0.5 * (stamp + stamp[::-1, ::-1]))

@@ -14,11 +14,11 @@ import numpy as np
 from astropy.wcs import WCS
 
 from bayesjoint.data.analytic_psf import positive
-from bayesjoint.data.correlation import checked_correlation
 from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre
 from bayesjoint.data.image_input import as_pixels, check_wcs, finite_number, same_shape
 from bayesjoint.data.lattice import padded_shape, window_lattice
 from bayesjoint.data.noise import estimate_inverse_variance
+from bayesjoint.data.possible_correlation import checked_correlation
 from bayesjoint.data.psf_basis import BasisPSF
 from bayesjoint.data.transfer import PointSpread, core_covariance, folded_transfer
 from bayesjoint.data.whitening import Whitening, make_whitening

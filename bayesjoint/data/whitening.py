@@ -74,7 +74,9 @@ def make_whitening(stamp: np.ndarray, invvar: np.ndarray) -> Whitening:
     """
     used = invvar > 0
     known = _known_neighbours(used)
-    codes = np.sum(known.astype(np.uint64) << np.arange(len(OFFSETS), dtype=np.uint64)[:, None], axis=0)
+    codes = np.zeros(known.shape[1], np.uint64)
+    for bit, each in enumerate(known):
+        codes |= each.astype(np.uint64) << np.uint64(bit)
     patterns, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     table = np.zeros(((REACH + 1) * WIDTH, max(_FEWEST_PATTERNS, 1 << len(patterns).bit_length())))
     for start in range(0, len(patterns), _CHUNK):
@@ -178,7 +180,7 @@ whitened = quick_jit(whiten)
 
 @jax.custom_jvp
 def chi_squared(whitening: Whitening, invvar: Any, departure: Any) -> jax.Array:
-    """The sum (...) of the squares of what `whiten` gives; as quick to differentiate in the departure as it can be."""
+    """The sum (...) of the squares of what `whiten` gives; its derivative is by the departure only."""
     return jnp.sum(whiten(whitening, invvar, departure) ** 2, axis=(-2, -1))
 
 

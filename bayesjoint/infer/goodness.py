@@ -166,8 +166,8 @@ def _judge_noise(image: Goodness) -> list[Finding]:
     if image.whitened and image.widened < FLOORED:
         what = f"{image.name}: the errors that fit correlated noise are {image.widened:.2f} times those given"
         advice = (
-            "error bars may be too small by that factor: smooth noise has less power at the finest scales than is assumed of it, "
-            "which a fitted factor takes for errors overstated at all scales; leave NoiseScale out"
+            "error bars may be too small by that factor: smooth noise has less power at the finest scales than is "
+            "assumed of it, which a fitted factor takes for errors overstated at all scales; leave NoiseScale out"
         )
         return [Finding("warning", what, image.widened, advice)]
     if CHI2_LOW <= image.widened**2 <= CHI2_HIGH:
@@ -211,8 +211,8 @@ def _judge_correlation(image: Goodness) -> Finding:
         return Finding("note", what, value, "slightly correlated noise, or faint light that is not modelled")
     if image.whitened and value > 0 and image.chi2_per_pixel * image.widened**2 < FLOORED:
         advice = (
-            "chi2/pixel below 1 goes with it: the finest scales of the noise have less power than the hundredth of the mean that "
-            "is assumed of them; light that is not modelled would look the same"
+            "chi2/pixel below 1 goes with it: the finest scales of the noise have less power than the hundredth of "
+            "the mean that is assumed of them; light that is not modelled would look the same"
         )
         return Finding("note", what, value, advice)
     if image.whitened:

@@ -126,3 +126,44 @@ def test_stacks_hold_images_with_and_without(build):
     assert plain.members == ((0, 1, 2),) and plain["a"].noise_correlation is None
     with pytest.raises(ValueError, match="got 1 correlations for 3 images"):
         images.with_noise_correlations([one])
+
+
+def test_reach_grows_with_the_noise(build):
+    """And says where there is too little blank sky for that."""
+    kernel = np.exp(-0.5 * (np.arange(-9, 10) / 1.0) ** 2)
+    image = correlated_sky(build, np.outer(kernel, kernel), 300)
+    found = bj.noise_correlation(image)
+    middle = len(found.coefficients) // 2
+    assert middle > 3 and abs(found.coefficients[middle, middle + 1] - np.exp(-1 / 4)) < 0.04
+    with pytest.warns(UserWarning, match="image 'r': "):
+        bj.noise_correlation(image, reach=2)
+
+
+def test_light_of_large_scale_is_warned_of(build):
+    rng, x = np.random.default_rng(0), np.arange(300)
+    slope = build.image((300, 300), data=rng.normal(size=(300, 300)) + 0.02 * x)
+    assert abs(bj.noise_correlation(slope).coefficients.sum() - 1) < 0.1
+    waves = np.sin(x / 8) * np.sin(x / 8)[:, None]
+    with pytest.warns(UserWarning, match=r"image 'r': all lags of .* large-scale light or slopes"):
+        bj.noise_correlation(build.image((300, 300), data=rng.normal(size=(300, 300)) + 0.6 * waves), reach=3)
+
+
+def test_blank_sky_is_found_in_units_of_the_noise(build):
+    sigma = np.where(np.arange(300) < 150, 1.0, 5.0) * np.ones((300, 300))
+    blank = np.random.default_rng(0).normal(size=(300, 300)) * sigma
+    found = bj.noise_correlation(build.image((300, 300), data=blank, invvar=sigma**-2.0))
+    assert found.pixels > 0.95 * 300**2
+
+
+def test_what_has_no_noise_to_measure_is_said(build):
+    image = build.image((60, 60), data=np.random.default_rng(0).normal(size=(60, 60)))
+    data = np.array(image.data)
+    data[3, 4] = np.nan
+    with pytest.raises(ValueError, match="image 'r': 1 of the pixels with weight are not finite"):
+        bj.noise_correlation(image.with_data(data))
+    with pytest.raises(ValueError, match="image 'r': noise cannot be measured without data"):
+        bj.noise_correlation(image.without_data())
+    with pytest.raises(TypeError, match=r"needs one bj\.Image, got ImageSet"):
+        bj.noise_correlation(bj.ImageSet([image]))
+    with pytest.raises(TypeError, match=r"image 'r': .*got 'auto': give an array"):
+        image.with_noise_correlation("auto")

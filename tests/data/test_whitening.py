@@ -7,7 +7,7 @@ import pytest
 from helpers.correlations import RESAMPLED, dense_covariance, light_columns, masked_weights
 from scipy import linalg
 
-from bayesjoint.data.correlation import checked_correlation
+from bayesjoint.data.possible_correlation import checked_correlation
 from bayesjoint.data.whitening import chi_squared, draw_correlated, make_whitening, whiten, whitened
 
 
