@@ -57,7 +57,8 @@ def noise_correlation(image: Any, mask: Any = None, reach: int | None = None) ->
     """Correlation of an image's noise, from its blank sky.
 
     Sources that stand out by 4.5 sigma are left out, with the light connected with them and two pixels around it. What
-    the sky does on scales of twenty times the reach is taken away, and a surface of second order through all of it. Products of pairs of blank pixels are weighted by the
+    the sky does on scales of twenty times the reach is taken away, and a surface of second order through all of it.
+    Products of pairs of blank pixels are weighted by the
     inverse variances; lags that are not told from zero by twice their error count as zero. Last it is made a correlation
     that noise can have: no frequency has less than a hundredth of the mean power. Light too faint to be found counts as
     noise: it correlates, too.
@@ -119,6 +120,7 @@ def noise_correlation(image: Any, mask: Any = None, reach: int | None = None) ->
             f"{label}: {count} pixels of blank sky are too few to tell how noise correlates up to {tried[0]} pixels, "
             f"wanted {wanted}: give a larger cutout, a smaller reach, or noise_correlation= as measured elsewhere"
         )
+    found, errors = np.ones((2, 1, 1))
     for each in fitting:
         flat = _flattened(data, invvar * blank, 20 * each + 1)
         found, errors = _by_lag(np.sqrt(invvar) * flat, blank, each)
