@@ -31,6 +31,8 @@ def is_needed(u: np.ndarray) -> bool:
     The eigenvalues of the covariance of N independent standard normal draws lie within (1 ± sqrt(D / N))^2 (Marchenko &
     Pastur 1967).
     """
+    if u.shape[0] * (u.shape[1] // _BATCH) < 2:
+        return False  # too few to tell
     covariance, count = _pooled(u)
     by_chance = min(np.sqrt(len(covariance) / count), 0.9)
     smallest, largest = np.linalg.eigvalsh(covariance)[[0, -1]]
@@ -53,6 +55,8 @@ def _pooled(u: np.ndarray) -> tuple[np.ndarray, float]:
     flat = u.reshape(-1, u.shape[-1])
     covariance = np.atleast_2d(np.cov(flat.T))
     batches = u[:, u.shape[1] % _BATCH :].reshape(-1, _BATCH, u.shape[-1]).mean(axis=1)
+    if len(batches) < 2:
+        return covariance, 1.0
     slowness = _BATCH * np.var(batches, axis=0, ddof=1) / np.diag(covariance)
     return covariance, len(flat) / max(slowness.max(), 1.0)
 

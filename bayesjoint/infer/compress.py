@@ -41,6 +41,7 @@ from bayesjoint.infer.space import (
 from bayesjoint.light.noise import NoiseScale
 from bayesjoint.render.images import Light
 
+LEAST_KEPT = 16  # models from which a basis can be made
 FEW_WAVES = 40, 64  # of the hundred, tried first
 TOLERATED = 2e-3  # standard deviation of the log likelihood that fewer waves may add, at points wider than the posterior
 
@@ -157,6 +158,11 @@ def compress(program: Program, layout: Layout, fitted: Fitted, draws: np.ndarray
     starts = jax.device_get(_features(program, layout, points, fitted.means, args))
     departures, densities = _departures(program, layout, draws, fitted.means, args)
     kept = np.flatnonzero(np.isfinite(densities))
+    if len(kept) < LEAST_KEPT:
+        raise ValueError(
+            f"only {len(kept)} of {len(draws)} models about the fit have a finite log posterior, too few to compress the "
+            "likelihood: look at the fit's verdict, and at priors that reach beyond a profile's range"
+        )
     forms = []
     for names, start in zip(fitted.sites, starts, strict=True):
         rows = [departures[name][row] for name in names for row in range(len(departures[name]))]
