@@ -29,13 +29,18 @@ def is_needed(u: np.ndarray) -> bool:
     """Whether draws u (chains, draws, D) mix slowly, or vary much more in one direction than in another, beyond chance.
 
     The eigenvalues of the covariance of N independent standard normal draws lie within (1 ± sqrt(D / N))^2 (Marchenko &
-    Pastur 1967).
+    Pastur 1967); the variance of B means of batches scatters by sqrt(2 / (B - 1)).
     """
+    batches = u.shape[0] * (u.shape[1] // _BATCH)
+    if batches < 2:
+        return False  # too few to tell
     covariance, count = _pooled(u)
     by_chance = min(np.sqrt(len(covariance) / count), 0.9)
     smallest, largest = np.linalg.eigvalsh(covariance)[[0, -1]]
     uneven = largest * (1 - by_chance) ** 2 > UNEVEN * smallest * (1 + by_chance) ** 2
-    return bool(uneven or u[..., 0].size > SLOW * count)
+    # the variance of a few means of batches is itself uncertain
+    slow = SLOW * (1 + 3 * np.sqrt(2 / (batches - 1)))
+    return bool(uneven or u[..., 0].size > slow * count)
 
 
 def learnt(whitening: Whitening, u: np.ndarray) -> Whitening:
@@ -53,6 +58,8 @@ def _pooled(u: np.ndarray) -> tuple[np.ndarray, float]:
     flat = u.reshape(-1, u.shape[-1])
     covariance = np.atleast_2d(np.cov(flat.T))
     batches = u[:, u.shape[1] % _BATCH :].reshape(-1, _BATCH, u.shape[-1]).mean(axis=1)
+    if len(batches) < 2:
+        return covariance, 1.0
     slowness = _BATCH * np.var(batches, axis=0, ddof=1) / np.diag(covariance)
     return covariance, len(flat) / max(slowness.max(), 1.0)
 

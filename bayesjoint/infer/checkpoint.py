@@ -22,6 +22,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import numpyro
 
 from bayesjoint.infer.space import Layout
 
@@ -154,7 +155,8 @@ def fingerprint(layout: Layout, args: tuple, settings: Mapping[str, Any]) -> dic
         "the images' PSFs and places": _hashed(images),
         "the program's further arguments": _hashed(more),
         **{name: str(value) for name, value in settings.items()},
-        "versions": f"bayesjoint {__version__}, jax {jax.__version__}, numpy {np.__version__}",
+        "versions": f"bayesjoint {__version__}, jax {jax.__version__}, numpyro {numpyro.__version__}, "
+        f"numpy {np.__version__}",
         "device": jax.default_backend(),
     }
 

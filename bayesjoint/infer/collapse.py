@@ -76,7 +76,7 @@ def amplitudes(program: Program, split: Split, rest, args: tuple, compressed: Co
     for light, form, jacobian in zip(lights, compressed.forms, by_linear, strict=True):
         constant, along, square, columns = _image_terms(light, form)
         jacobian = jacobian[:, columns]
-        value += jnp.sum(constant)
+        value += jnp.sum(constant) + light.log_range()
         slope += jnp.einsum("ik,ika->a", along, jacobian, precision="highest")
         precision += jnp.einsum("ika,ikl,ilb->ab", jacobian, square, jacobian, precision="highest")
     return _gaussian(value, slope, precision)

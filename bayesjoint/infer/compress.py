@@ -41,6 +41,7 @@ from bayesjoint.infer.space import (
 from bayesjoint.light.noise import NoiseScale
 from bayesjoint.render.images import Light
 
+LEAST_KEPT = 16  # models from which a basis can be made
 FEW_WAVES = 40, 64  # of the hundred, tried first
 TOLERATED = 2e-3  # standard deviation of the log likelihood that fewer waves may add, at points wider than the posterior
 
@@ -154,9 +155,14 @@ def compress(program: Program, layout: Layout, fitted: Fitted, draws: np.ndarray
         Points that span the region where the form is to hold.
     """
     points = np.concatenate([fitted.centre[None], draws])
-    starts = jax.device_get(_features(program, layout, points, fitted.means, args))
+    starts, density = jax.device_get(_features(program, layout, points, fitted.means, args))
     departures, densities = _departures(program, layout, draws, fitted.means, args)
     kept = np.flatnonzero(np.isfinite(densities))
+    if len(kept) < LEAST_KEPT:
+        raise ValueError(
+            f"only {len(kept)} of {len(draws)} models about the fit have a finite log posterior, too few to compress the "
+            "likelihood: look at the fit's verdict, and at priors that reach beyond a profile's range"
+        )
     forms = []
     for names, start in zip(fitted.sites, starts, strict=True):
         rows = [departures[name][row] for name in names for row in range(len(departures[name]))]
@@ -166,9 +172,12 @@ def compress(program: Program, layout: Layout, fitted: Fitted, draws: np.ndarray
             bases.append(principal_components(row if len(kept) == len(draws) else row[kept], residual))
         chi2 = np.array([np.sum(residual**2) for residual in residuals])
         forms.append(_form(start, kept, bases, chi2))
-    before = Compressed(tuple(forms), np.zeros(()))
-    there = compressed_log_posterior(program, layout, jnp.asarray(fitted.centre), args, before)
-    return before._replace(constant=np.asarray(fitted.log_posterior - there))
+    # at the fit nothing departs: what is left of the log likelihoods are the factors on the noise
+    scaled = sum(
+        np.sum(0.5 * (form.chi2 * (1 - start.precision) + form.count * np.log(start.precision)))
+        for form, start in zip(forms, starts, strict=True)
+    )
+    return Compressed(tuple(forms), np.asarray(fitted.log_posterior - density - scaled))
 
 
 def exact_log_posteriors(
@@ -213,7 +222,7 @@ def _form_at(
 
 class _Start(NamedTuple):
     """Of one light: its waves, its features at points (N, images, F), each stack's weighted residuals at the first, the
-    number of weighted pixels of each image, and of how many terms their PSFs are sums.
+    number of weighted pixels of each image, of how many terms their PSFs are sums, and 1 / f^2 of their noise at the first.
     """
 
     waves: Any
@@ -221,11 +230,14 @@ class _Start(NamedTuple):
     residuals: list
     count: Any
     terms: Any
+    precision: Any
 
 
 @partial(quick_jit, static_argnames=("program", "layout"))
-def _features(program: Program, layout: Layout, points, means: dict, args: tuple) -> list[_Start]:
-    """Of each light what there is to know of all points."""
+def _features(
+    program: Program, layout: Layout, points, means: dict, args: tuple
+) -> tuple[list[_Start], jax.Array]:
+    """Of each light what there is to know of all points, and the log density of all else at the first of them."""
     _, lights, trace = prior_and_light(program, layout, points[0], args)
     waves, residuals, counts = [], [], []
     for sites, light in lights:
@@ -247,7 +259,12 @@ def _features(program: Program, layout: Layout, points, means: dict, args: tuple
 
     features = jax.lax.map(at, points)
     terms = [jnp.asarray(term_count(light)) for _, light in lights]
-    return [_Start(*parts) for parts in zip(waves, features, residuals, counts, terms, strict=True)]
+    precisions = [
+        jnp.broadcast_to(jnp.asarray(noise_precision(light), float), count.shape)
+        for (_, light), count in zip(lights, counts, strict=True)
+    ]
+    parts = zip(waves, features, residuals, counts, terms, precisions, strict=True)
+    return [_Start(*each) for each in parts], density_and_light(program, layout, points[0], args)[0]
 
 
 def _departures(

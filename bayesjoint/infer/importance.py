@@ -43,14 +43,18 @@ def smoothed(log_ratios: np.ndarray) -> Smoothed:
     """Weights from log ratios (N,), the largest of them replaced by quantiles of the Pareto distribution they follow."""
     log_ratios = np.where(np.isfinite(log_ratios), log_ratios, -np.inf)
     count = len(log_ratios)
+    if not np.isfinite(log_ratios.max()):
+        return Smoothed(np.full(count, 1 / count), np.inf)
     ratios = np.exp(log_ratios - log_ratios.max())
     tail = int(np.ceil(min(0.2 * count, 3 * np.sqrt(count))))
     order = np.argsort(ratios)
     cut, largest = ratios[order[-tail - 1]], order[-tail:]
     over = ratios[largest] - cut
+    if tail >= _LEAST_TAIL and ratios.min() >= 1 - 1e-9:
+        return Smoothed(ratios / ratios.sum(), _NO_TAIL)
     if tail < _LEAST_TAIL or over[0] <= 0 or over[-1] <= over[0] * (1 + 1e-9):
-        # ratios that are all alike, or too few to tell
-        return Smoothed(ratios / ratios.sum(), _NO_TAIL if tail >= _LEAST_TAIL else np.inf)
+        # too few to tell, or so far apart that hardly any is left
+        return Smoothed(ratios / ratios.sum(), np.inf)
     k, scale = _fit_pareto(over)
     at = (np.arange(tail) + 0.5) / tail
     quantiles = scale * (np.expm1(-k * np.log1p(-at)) / k if abs(k) > 1e-9 else -np.log1p(-at))

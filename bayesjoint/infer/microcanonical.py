@@ -180,6 +180,11 @@ def _run(
     part: str = "chains",
     deadline: float = float("inf"),
 ) -> Chains:
+    if len(target.whitening.centre) < 2:
+        raise ValueError(
+            "microcanonical chains want two dimensions or more, and one is left here (brightnesses are integrated out): "
+            'sample with method="nuts"'
+        )
     began, checkpoint = time.perf_counter(), checkpoint or Checkpoint()
     known, (begin, chunk) = checkpoint.recall(part), functions
     arrays = target.whitening, target.known
@@ -198,6 +203,8 @@ def _run(
 
     limits = Limits(chunks_of(tuning.draws), 1, deadline, "microcanonical")
     interrupted = carry_on(advance, track, limits, progress, Note(checkpoint, part, spent, {}))
+    if interrupted and track.length == 0:
+        raise KeyboardInterrupt("stopped before there was a draw to keep")
     x, stats = collect(track.kept, 0, tuning.draws, target.whitening)
     step_size = np.array([chain[-1].step_size for chain in track.kept])
     return Chains(x, stats, step_size, spent, interrupted)

@@ -145,11 +145,15 @@ def _judge_energy(energy: np.ndarray) -> Finding:
 def judge_likelihood(errors: np.ndarray, k_hat: float) -> Finding:
     """Judge a compressed log posterior by its errors at some of the draws, and the shape of its importance ratios' tail."""
     rms, largest = float(np.std(errors)), float(np.max(np.abs(errors)))
+    if not np.isfinite(rms):
+        lost = int(np.sum(~np.isfinite(errors)))
+        what = f"the exact log posterior is not finite at {lost} of {errors.size} draws of the compressed one"
+        return Finding("fail", what, rms, 'check the priors\' ends, and sample with likelihood="exact"')
     what = f"compressed log posterior is within {largest:.1g} of the exact one at {errors.size} draws"
     if rms <= TOLERATED_ERROR:
         return Finding("ok", what, rms)
     what = f"{what} (rms {rms:.2g}, PSIS k-hat {k_hat:.2f})"
-    severity: Severity = "fail" if rms > 0.3 or k_hat > 0.7 else "warning"
+    severity: Severity = "warning" if rms <= 0.3 and k_hat <= 0.7 else "fail"
     return Finding(severity, what, rms, 'sample with likelihood="exact", or "auto", which does so by itself')
 
 

@@ -14,6 +14,7 @@ from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.compress import Fitted, exact_log_posteriors
 from bayesjoint.infer.draws import Draws, constrain, value_dims
 from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.importance import smoothed
 from bayesjoint.infer.nuts import run_nuts
 from bayesjoint.infer.space import Layout, Program, latent_ends
 from bayesjoint.infer.stage import Region, Stage, compressed_stage, exact_stage
@@ -61,6 +62,10 @@ class Run:
         """Exact log posterior (N,) of draws (N, P)."""
         return exact_log_posteriors(self.program, self.layout, self.fitted, z, self.args)
 
+    def are_enough(self, draws: Draws) -> bool:
+        """Whether draws can tell where the posterior lies."""
+        return draws.stats["lp"].size >= 20 + 3 * self.layout.size
+
     @property
     def is_late(self) -> bool:
         """Whether the time is over."""
@@ -85,7 +90,9 @@ def around_draws(draws: Draws) -> Region:
     """Draws that were made before, inflated about their mean."""
     z = draws.unconstrained.reshape(-1, draws.unconstrained.shape[-1])
     centre = z.mean(axis=0)
-    return Region(centre, np.cov(z.T), centre + INFLATION * (_thinned(z, TRAINING_DRAWS) - centre))
+    return Region(
+        centre, np.atleast_2d(np.cov(z.T)), centre + INFLATION * (_thinned(z, TRAINING_DRAWS) - centre)
+    )
 
 
 def _thinned(z: np.ndarray, count: int) -> np.ndarray:
@@ -165,24 +172,29 @@ def as_draws(run: Run, road: Road, chains: Chains, z: np.ndarray, errors: np.nda
     )
 
 
-def corrected(run: Run, draws: Draws) -> Draws:
-    """Draws of the exact posterior, from those of a nearby one: each chain resampled by its importance ratios."""
+def corrected(run: Run, draws: Draws) -> Draws | None:
+    """Draws of the exact posterior, from those of a nearby one: each chain resampled by its importance ratios.
+
+    None where the ratios of all draws, smoothed, cannot be trusted.
+    """
     began = time.perf_counter()
     chains, count, size = draws.unconstrained.shape
     exact = run.exact(draws.unconstrained.reshape(-1, size))
-    log_ratios = exact.reshape(chains, count) - draws.stats["lp"]
-    draws.stats["lp"] = exact.reshape(chains, count)
+    exact = exact.reshape(chains, count)
+    weighted = smoothed((exact - draws.stats["lp"]).ravel())
+    if not weighted.holds:
+        return None
+    stats = draws.stats | {"lp": exact}
     rng = np.random.default_rng([draws.seed % 2**32, 3])
     kept = []
-    for chain in log_ratios:
-        ratio = np.exp(chain - chain.max())
+    for ratio in weighted.weights.reshape(chains, count):
         places = (np.arange(count) + rng.uniform()) / count
         kept.append(np.searchsorted(np.cumsum(ratio) / ratio.sum(), places))
     rows = np.arange(chains)[:, None], np.minimum(np.array(kept), count - 1)
     return replace(
         draws,
         values={name: value[rows] for name, value in draws.values.items()},
-        stats={name: value[rows] for name, value in draws.stats.items()},
+        stats={name: value[rows] for name, value in stats.items()},
         unconstrained=draws.unconstrained[rows],
         seconds=draws.seconds | {"correct": time.perf_counter() - began},
         likelihood_errors=None,

@@ -65,20 +65,23 @@ def sample_program(
         )
     checkpoint.check_density(fitted.log_posterior)
     run = Run(program, args, fit.layout, fitted, tuning, progress, checkpoint, deadline, sampler)
+    region = Region(fit.unconstrained, fit.covariance, fit.unconstrained[None])
     if likelihood == "exact" or not fitted.sites or fitted.obstacle:
-        region = Region(fit.unconstrained, fit.covariance, fit.unconstrained[None])
         draws = sample_exact(run, "exact", lambda: region)
         return replace(draws, incompressible="" if likelihood == "exact" else fitted.obstacle)
     draws = sample_compressed(run, "compressed", lambda: around_fit(fit, tuning.seed))
     if draws.interrupted or draws.likelihood_holds or run.is_late:
         return draws
+    if not run.are_enough(draws):
+        spent = draws.seconds
+        return draws if likelihood == "compressed" else sample_exact(run, "exact", lambda: region, spent)
     try:
         spent, before = draws.seconds, draws
         draws = sample_compressed(run, "recompressed", lambda: around_draws(before), spent)
         if draws.interrupted or draws.likelihood_holds or likelihood == "compressed":
             return draws
-        if draws.likelihood_error <= CORRECTED_ERROR:
-            return corrected(run, draws)
+        if draws.likelihood_error <= CORRECTED_ERROR and (made := corrected(run, draws)) is not None:
+            return made
         if run.is_late:
             return draws
         spent, found = draws.seconds, draws
@@ -116,7 +119,7 @@ def continue_program(
     if before.road in ("exact", "regional"):
         return sample_exact(run, before.road, _unknown, spent)
     draws = sample_compressed(run, _part(before.road), _unknown, spent)
-    return corrected(run, draws) if before.road == "corrected" else draws
+    return (corrected(run, draws) or draws) if before.road == "corrected" else draws
 
 
 def _part(road: Road) -> Road:

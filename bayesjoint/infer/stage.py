@@ -70,7 +70,12 @@ class Stage(NamedTuple):
         With `alone`, that of the rest alone.
         """
         flat = x.reshape(-1, x.shape[-1])
-        noise = np.random.default_rng([seed % 2**32, 2]).normal(size=(len(flat), len(self.split.linear)))
+        # of each chain its own, so that more draws leave those before as they were
+        each = [
+            np.random.default_rng([seed % 2**32, 2, chain]).normal(size=(len(draws), len(self.split.linear)))
+            for chain, draws in enumerate(x)
+        ]
+        noise = np.concatenate(each)
         found = []
         for first in range(0, len(flat), _COMPLETED):
             rows = np.minimum(np.arange(first, first + _COMPLETED), len(flat) - 1)

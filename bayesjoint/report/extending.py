@@ -29,6 +29,8 @@ from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.infer.target import Tuning
 from bayesjoint.report.posterior import Posterior
 
+STALE = 5  # batches in which the effective sample size may fail to grow
+
 
 def extended(
     posterior: Posterior, program: Program, more: Sequence[Any], draws: int, progress: bool | None
@@ -47,7 +49,7 @@ def extended(
     found = continue_program(
         program, args, layout, centre, made, tuning, progress, checkpoint, sampler=sampler_of(method)
     )
-    found = replace(found, method=method)
+    found = replace(found, method=method, incompressible=str(attrs.get("incompressible", "")))
     kept = continuation(checkpoint, found, tuning, layout, centre)
     models, own = model_images(program, args, layout, images, found)
     new = Posterior.from_draws(found, images, None, None, models, own, kept)
@@ -111,7 +113,8 @@ def run_until(
     deadline: float,
 ) -> tuple[Draws, str]:
     """Batches of `tuning.draws` more, until the least bulk ESS reaches a number; with why it stopped, in words."""
-    batch, method = tuning.draws, draws.method
+    batch, method, obstacle = tuning.draws, draws.method, draws.incompressible
+    best, stale = 0.0, 0
     while True:
         count = draws.stats["lp"].shape[1]
         label, least = Posterior.from_draws(draws, images).least_ess()
@@ -122,6 +125,9 @@ def run_until(
             return draws, f"interrupted before until_ess={until_ess:g}: {now}"
         if time.monotonic() >= deadline:
             return draws, f"max_seconds passed before until_ess={until_ess:g}: {now}"
+        best, stale = max(best, least), 0 if least > best else stale + 1
+        if stale == STALE:
+            return draws, f"until_ess={until_ess:g} not reached, in {STALE} batches it has not grown: {now}"
         tuning = tuning._replace(draws=count + batch)
         made = Made(draws.road, draws.seconds)
         draws = continue_program(
@@ -136,4 +142,4 @@ def run_until(
             deadline,
             sampler_of(method),
         )
-        draws = replace(draws, method=method)
+        draws = replace(draws, method=method, incompressible=obstacle)

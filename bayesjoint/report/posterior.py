@@ -101,7 +101,8 @@ class Posterior(Results):
         """
         if _CONTINUATION not in self._constants:
             raise ValueError(
-                "this posterior does not know how its chains go on: only those that bj.sample made can be extended"
+                "this posterior does not know how its chains go on: only those that bj.sample made can be extended, "
+                f"by a method that has chains; this one is of {self.method!r}"
             )
         return unpack(self._constants[_CONTINUATION].tobytes())
 

@@ -253,7 +253,7 @@ class Results:
     def likelihood_errors(self) -> np.ndarray | None:
         """Compressed minus exact log posterior at some of the draws, about their mean; None of exact draws."""
         errors = json.loads(self.idata.attrs.get("likelihood_errors", "null"))
-        return None if errors is None else np.array(errors)
+        return None if errors is None else np.array(errors, dtype=float)
 
     def least_ess(self) -> tuple[str, float]:
         """The scalar with the smallest bulk effective sample size, and that size; 0 where none can be told."""

@@ -177,7 +177,12 @@ def sample(
     _check_limits(until_ess, max_seconds)
     deadline = time.monotonic() + (np.inf if max_seconds is None else max_seconds)
     args = jax.device_put((images, *more))
-    tuning = Tuning(int(draws), int(chains), int(warmup), seed, target_accept, max_tree_depth, adapt)
+    tuning = Tuning(
+        *(int(number) for number in (draws, chains, warmup, seed)),
+        target_accept=None if target_accept is None else float(target_accept),
+        max_tree_depth=None if max_tree_depth is None else int(max_tree_depth),
+        adapt=adapt,
+    )
     settings = {**tuning._asdict(), "likelihood": likelihood, "method": method}
     sampler = None if method in GAUSSIAN else sampler_of(method)
     store = _store(checkpoint, program, args, settings)
@@ -192,6 +197,8 @@ def sample(
         kept, stopped = run_until(
             kept, until_ess, tuning, program, args, images, fit, progress, store, deadline
         )
+    elif late and likelihood == "auto" and not kept.likelihood_holds:
+        stopped = f"max_seconds={max_seconds:g} passed before the compressed likelihood was made to hold"
     elif late and (count := kept.stats["lp"].shape[1]) < draws:
         stopped = f"max_seconds={max_seconds:g} passed after {count} of {draws} draws a chain"
     tuning = tuning._replace(draws=kept.stats["lp"].shape[1])

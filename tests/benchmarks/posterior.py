@@ -107,7 +107,7 @@ def certify(scene: str) -> None:
 
 def likelihoods(args: argparse.Namespace) -> list:
     """Effective draws a second of either likelihood, on one core."""
-    os.sched_setaffinity(0, {0})
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder:
         images = load(_scene(folder))
     import bayesjoint as bj
@@ -155,7 +155,7 @@ def peer(args: argparse.Namespace) -> dict[str, Any]:
 
     from bayesjoint.report.statistics import diagnose
 
-    os.sched_setaffinity(0, {0})
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder:
         scene, out = _scene(folder), Path(folder) / "draws.npz"
         script = str(Path(__file__).with_name("peers_posterior.py"))

@@ -21,7 +21,12 @@ SETS = (
 
 def all_sets(data: Path) -> list[dict]:
     """A row for each set and program."""
-    return [_one(data, *each) for each in SETS]
+    return [_told(_one(data, *each)) for each in SETS]
+
+
+def _told(row: dict) -> dict:
+    print(row["set"], row["variant"], f"{row['seconds']:.0f} s", row["parts"], flush=True)
+    return row
 
 
 def _one(data: Path, folder: str, names: str, options: dict, variant: str) -> dict:

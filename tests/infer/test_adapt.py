@@ -11,7 +11,7 @@ from bayesjoint.infer.adapt import Whitening, _shrunk, is_needed, learnt
 from bayesjoint.infer.mixing import judge_convergence
 from bayesjoint.infer.nuts import run_nuts
 from bayesjoint.infer.target import Target, Tuning
-from bayesjoint.report.posterior import diagnose
+from bayesjoint.report.statistics import diagnose
 
 TURN = np.linalg.qr(np.random.default_rng(5).normal(size=(5, 5)))[0]
 COVARIANCE = TURN @ np.diag([1.0, 1.0, 4.0, 100.0, 400.0]) @ TURN.T

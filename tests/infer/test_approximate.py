@@ -126,3 +126,14 @@ def test_judged_by_k_hat_and_by_what_draws_are_worth():
         for k, worth in ((0.2, 900.0), (0.6, 200.0), (0.6, 20.0), (0.8, np.nan))
     ]
     assert severities == ["ok", "warning", "fail", "fail"]
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.96, 1.0])
+def test_hopeless_ratios_do_not_hold(lost):
+    """Ratios spread over hundreds, most or all of them none: what is left must not look like a set of equals."""
+    rng = np.random.default_rng(1)
+    log_ratios = 800 * rng.normal(size=1000) if lost == 0 else rng.normal(size=1000)
+    log_ratios[: int(lost * 1000)] = -np.inf
+    found = smoothed(log_ratios)
+    assert not found.holds and np.isfinite(found.weights).all()
+    assert smoothed(np.zeros(1000)).holds

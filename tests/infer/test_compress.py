@@ -12,7 +12,7 @@ from numpyro import handlers
 from numpyro.handlers import scope
 
 import bayesjoint as bj
-from bayesjoint.infer import basis, compress, sampler
+from bayesjoint.infer import basis, compress, roads
 from bayesjoint.infer import draws as draws_module
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.nuts import Tuning
@@ -214,8 +214,8 @@ def test_resampling_follows_the_ratios(monkeypatch):
     """Normal draws, importance weighted to another Normal by its log density."""
     x = np.random.default_rng(0).normal(size=(2, 20000, 1))
     plain = Draws({"x": x[..., 0]}, {}, {"lp": -0.5 * x[..., 0] ** 2}, x, np.ones(2), 1, 0, {})
-    monkeypatch.setattr(sampler, "exact_log_posteriors", lambda *a: -0.5 * ((a[3][:, 0] - 0.3) / 0.9) ** 2)
-    found = sampler._corrected(sampler.Run(*[None] * 7), plain)
+    monkeypatch.setattr(roads, "exact_log_posteriors", lambda *a: -0.5 * ((a[3][:, 0] - 0.3) / 0.9) ** 2)
+    found = roads.corrected(roads.Run(*[None] * 7), plain)
     assert found.values["x"].mean() == pytest.approx(0.3, abs=0.03)
     assert found.values["x"].std() == pytest.approx(0.9, abs=0.03)
     assert np.array_equal(found.unconstrained[..., 0], found.values["x"])
