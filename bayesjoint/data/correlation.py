@@ -97,8 +97,8 @@ def noise_correlation(image: Any, mask: Any = None, reach: int | None = None) ->
     >>> white = np.random.default_rng(1).normal(size=(121, 121))
     >>> shifted = (white[1:] + white[:-1]) / np.sqrt(2)  # by half a pixel along y
     >>> image = bj.Image(shifted, wcs=wcs, zeropoint=31.4, psf=bj.gaussian_psf(0.8), invvar=np.ones((120, 121)))
-    >>> found = noise_correlation(image, reach=1)
-    >>> print(f"{found.coefficients[2, 1]:.1f} {abs(found.coefficients[1, 2]):.1f}")
+    >>> found = noise_correlation(image, reach=2)
+    >>> print(f"{found.coefficients[3, 2]:.1f} {abs(found.coefficients[2, 3]):.1f}")
     0.5 0.0
     """
     label = _label_of(image)
