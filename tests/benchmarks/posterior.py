@@ -1,8 +1,8 @@
 """Sampling: seconds to a certified posterior, agreement of the likelihoods, coverage; writes docs/benchmarks/posterior.md.
 
-    python tests/benchmarks/posterior.py [--parts certified,likelihoods,agreement,peer,calibration,scenes,observed]
-        [--each 14] [--scenes FOLDER] [--observed FOLDER] [--peer PYTHON] [--results FOLDER]
-        [--page docs/benchmarks/posterior.md]
+    python tests/benchmarks/posterior.py [--parts certified,likelihoods,agreement,peer,pysersic,calibration,scenes,observed]
+        [--each 14] [--scenes FOLDER] [--observed FOLDER] [--peer PYTHON] [--pysersic PYTHON]
+        [--results FOLDER] [--page docs/benchmarks/posterior.md]
 
 Every part leaves a JSON file in the folder of results; the page is made of those that are there. Run it on an otherwise idle
 machine. `scenes` wants a folder as posterior_scenes.py says; `observed` one with observed images (BAYESJOINT_DATA).
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=Path, help="a folder of simulated scenes")
     parser.add_argument("--observed", type=Path, default=os.environ.get("BAYESJOINT_DATA"))
     parser.add_argument("--peer", help="the Python of an environment with AstroPhot and Pyro")
+    parser.add_argument("--pysersic", help="the Python of an environment with pysersic")
     parser.add_argument("--results", type=Path, default=Path("docs/benchmarks/posterior"))
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks/posterior.md"))
     parser.add_argument("--alone", choices=PARTS, help=argparse.SUPPRESS)
@@ -172,6 +173,31 @@ def peer(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def pysersic(args: argparse.Namespace) -> dict[str, Any]:
+    """pysersic's NUTS on the r band alone, on one core: least effective sample size after what warm-up the time allows."""
+    import numpy as np
+
+    from bayesjoint.report.statistics import diagnose
+
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as folder:
+        scene, out = _scene(folder), Path(folder) / "draws.npz"
+        script = str(Path(__file__).with_name("peers_pysersic.py"))
+        run([args.pysersic, script, str(scene / "r.fits"), str(PEER_SECONDS), str(out)], OMP_NUM_THREADS="1")
+        with np.load(out) as file:
+            found = {name: file[name] for name in file.files}
+    least = min(diagnose(column[None])[1] for column in found["draws"].T)
+    whole = {name: int(found[name]) for name in ("warmed", "warmup")}
+    return whole | {
+        "version": str(found["version"]),
+        "draws": len(found["draws"]),
+        "seconds": float(found["seconds"]),
+        "limit": PEER_SECONDS,
+        "steps": float(found["steps"].mean()),
+        "least_ess": float(least),
+    }
+
+
 def calibration(args: argparse.Namespace) -> dict[str, Any]:
     """Ranks and coverage in fifteen settings; simulations that were done stay in a folder beside the results."""
     import numpyro
@@ -241,6 +267,7 @@ PARTS = {
     "likelihoods": likelihoods,
     "agreement": agreement,
     "peer": peer,
+    "pysersic": pysersic,
     "calibration": calibration,
     "scenes": scenes,
     "observed": observed,

@@ -96,6 +96,20 @@ def peer(found: dict) -> str:
     return f"## AstroPhot {found['version']}\n\n{how}\n\n" + markdown_table(("what", "measured"), rows)
 
 
+def pysersic(found: dict) -> str:
+    rows = [
+        (f"warm-up draws in {found['limit']:.0f} s, of {found['warmup']}", found["warmed"]),
+        (f"draws in the {found['seconds']:.0f} s after", found["draws"]),
+        ("leapfrog steps a draw", f"{found['steps']:.0f}"),
+        ("least bulk ESS", f"{found['least_ess']:.0f}"),
+        ("effective draws a second, warm-up apart", f"{found['least_ess'] / found['seconds']:.2f}"),
+    ]
+    how = (
+        "The r band alone (it has one pixel grid); its default prior and NUTS, a flat sky, float32, one core."
+    )
+    return f"## pysersic {found['version']}\n\n{how}\n\n" + markdown_table(("what", "measured"), rows)
+
+
 _CALIBRATION = (
     "scalar",
     "simulations",
@@ -196,6 +210,7 @@ PARTS: dict[str, Callable[[Any], str]] = {
     "likelihoods": likelihoods,
     "agreement": agreement,
     "peer": peer,
+    "pysersic": pysersic,
     "calibration": calibration,
     "scenes": scenes,
     "observed": observed,
