@@ -10,6 +10,7 @@ from bayesjoint.compilation import compiler_options, enable_compilation_cache
 from bayesjoint.data.airy import airy_psf
 from bayesjoint.data.analytic_psf import gaussian_mixture_psf, gaussian_psf, moffat_psf
 from bayesjoint.data.correlation import NoiseCorrelation, noise_correlation
+from bayesjoint.data.find_sources import find_sources
 from bayesjoint.data.fits import read_image, read_images
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import Image
@@ -50,6 +51,7 @@ from bayesjoint.model.noise import sample_noise_floor, sample_noise_scale, sampl
 from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
+from bayesjoint.model.scene import scene_model
 from bayesjoint.render.images import render
 from bayesjoint.report.calibrate import calibrate
 from bayesjoint.report.calibration import Calibration
@@ -115,6 +117,7 @@ __all__ = [
     "compiler_options",
     "enable_compilation_cache",
     "evidence",
+    "find_sources",
     "fit_map",
     "gaussian_mixture_psf",
     "gaussian_psf",
@@ -138,6 +141,7 @@ __all__ = [
     "sample_seeing",
     "sample_sky",
     "sample_structure",
+    "scene_model",
 ]
 
 __version__ = "0.1.0"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,10 @@ from astropy.coordinates import SkyCoord
 from bayesjoint.data.frame import TangentFrame, position_degrees
 from bayesjoint.data.image import Image
 from bayesjoint.data.moments import StartingValues, starting_values
+from bayesjoint.data.source_start import PSF_ROOM, SourceStart, check_seen, source_start
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 
 @jax.tree_util.register_pytree_node_class
@@ -39,6 +43,8 @@ class ImageSet(Sequence[Image]):
         Stacked images; `members[s]` are the indices of the images in stack s.
     start : StartingValues
         Position, size and brightness measured on the images, from which default priors and fits start.
+    sources : SourceStart or None
+        The sources of a field, where it has been told of them (`with_sources`).
 
     Raises
     ------
@@ -63,6 +69,7 @@ class ImageSet(Sequence[Image]):
         self.members = _members(self.originals)
         self.stacks = _stacks([[self.originals[i] for i in m] for m in self.members])
         self.start: StartingValues = starting_values(self.originals, self.bands, self.frame, position)
+        self.sources: SourceStart | None = None
 
     def _index(self, labels: tuple) -> None:
         self._labels = labels
@@ -102,6 +109,31 @@ class ImageSet(Sequence[Image]):
         Images no larger than a window draw its sources as a whole.
         """
         return self._with_originals(tuple(image.with_windows(*widths) for image in self.originals))
+
+    def with_sources(self, table: Table) -> ImageSet:
+        """The same images, with the sources of a field and windows to draw them in: what `scene_model` wants.
+
+        Parameters
+        ----------
+        table : astropy.table.Table
+            As `find_sources` gives it; rows may be dropped, added and changed.
+
+        Raises
+        ------
+        ValueError
+            For tables that lack columns, values out of range, coincident sources, and sources outside all images.
+        """
+        sources = source_start(table, self.bands, float(self.start.seeing))
+        check_seen(self.originals, sources)
+        widened = (
+            image.with_windows(
+                *(w + PSF_ROOM * image.psf.fwhm_arcsec(image.pixel_scale) for w in sources.widths)
+            )
+            for image in self.originals
+        )
+        new = self._with_originals(tuple(widened))
+        new.sources = sources
+        return new
 
     def without_data(self) -> ImageSet:
         """The same images with their pixels unknown: `observe` then samples them.
@@ -151,13 +183,13 @@ class ImageSet(Sequence[Image]):
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Stacks and starting values, and what is static: the protocol of JAX pytrees."""
-        return (self.stacks, self.start), (self._labels, self.members)
+        return (self.stacks, self.start, self.sources), (self._labels, self.members)
 
     @classmethod
     def tree_unflatten(cls, static: tuple, arrays: Any) -> ImageSet:
         """An image set inside a compiled program."""
         new = object.__new__(cls)
-        new.stacks, new.start = arrays
+        new.stacks, new.start, new.sources = arrays
         labels, new.members = static
         new._index(labels)
         return new

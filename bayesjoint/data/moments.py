@@ -16,19 +16,10 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 from astropy.coordinates import SkyCoord
-from scipy import ndimage
 
-from bayesjoint.data.analytic_psf import FWHM_PER_SIGMA
 from bayesjoint.data.frame import TangentFrame, position_degrees
-from bayesjoint.data.noise import background
-from bayesjoint.data.shapes import (
-    adaptive_moments,
-    ellipticity,
-    half_light_radius,
-    mixture_pixels,
-    sky_ellipse,
-    symmetrise,
-)
+from bayesjoint.data.measure import Sky, measure_shape, pixel_of, signal_to_noise, sky_of
+from bayesjoint.data.shapes import mixture_pixels, sky_ellipse
 
 if TYPE_CHECKING:
     from bayesjoint.data.image import Image
@@ -82,16 +73,6 @@ class StartingValues:
 
 
 @dataclass(frozen=True)
-class _Sky:
-    """Background of one image, nJy per pixel, and its Gaussian PSF's sigma in pixels (pixel included)."""
-
-    level: float
-    rms: float
-    number: int
-    sigma: float
-
-
-@dataclass(frozen=True)
 class _Candidate:
     """The source as one image shows it: pixel (x, y), its S/N within a PSF, and its score as the target."""
 
@@ -124,12 +105,12 @@ def starting_values(
         If `position` lies outside every image, or is not a position.
     """
     guess, reach, limit = _guess(images, frame, position)
-    skies = [_sky(image) for image in images]
+    skies = [sky_of(image) for image in images]
     found = [_find(image, sky, guess, reach, limit) for image, sky in zip(images, skies, strict=True)]
     best = int(np.argmax([candidate.score for candidate in found]))
     centre, radius, shape = guess, None, np.zeros(2)
     if found[best].snr > _DETECTED:
-        centre, radius, shape = _measure(images[best], skies[best], found[best].pixel, frame)
+        centre, radius, shape = measure_shape(images[best], skies[best], found[best].pixel, frame)
     seeing = min(image.psf.fwhm_arcsec(image.pixel_scale) for image in images)
     radius = max(radius or 0.0, 0.2 * seeing)
     fluxes = [_flux(image, sky, centre, radius, shape) for image, sky in zip(images, skies, strict=True)]
@@ -180,36 +161,13 @@ def _contains(image: Image, offset: np.ndarray) -> bool:
     ny, nx = image.shape
     if not np.hypot(*(offset - image.centre)) < np.hypot(nx, ny) * image.pixel_scale:
         return False
-    x, y = _pixel(image, offset)
+    x, y = pixel_of(image, offset)
     return -0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5
 
 
-def _pixel(image: Image, offset) -> np.ndarray:
-    """Pixel (x, y) of a sky offset."""
-    return image.pixel_map.pixel(np.asarray(offset, float))
-
-
-def _offset(image: Image, pixel: np.ndarray, frame: TangentFrame) -> np.ndarray:
-    """Sky offset (east, north) of a pixel (x, y), through the full WCS."""
-    return np.array(frame.offsets(*image.wcs.all_pix2world(*pixel, 0)), dtype=float)
-
-
-def _sky(image: Image) -> _Sky:
-    used = image.invvar > 0
-    known = float(np.median(image.invvar[used]) ** -0.5)
-    try:
-        level, rms, number = background(image.data, used)
-    except ValueError:  # too few pixels, whose given weights must do
-        level, rms, number = 0.0, known, int(used.sum())
-    sigma = image.psf.fwhm_arcsec(image.pixel_scale) / image.pixel_scale / FWHM_PER_SIGMA
-    if not image.psf.includes_pixel:
-        sigma = np.hypot(sigma, np.sqrt(1 / 12))
-    return _Sky(level, rms if rms > 0 else known, number, float(sigma))
-
-
-def _find(image: Image, sky: _Sky, guess: np.ndarray, reach: float, limit: float) -> _Candidate:
+def _find(image: Image, sky: Sky, guess: np.ndarray, reach: float, limit: float) -> _Candidate:
     """The most conspicuous source near the guess: the largest log S/N x closeness, and from there uphill."""
-    snr = _signal_to_noise(image, sky)
+    snr = signal_to_noise(image, sky)
     distance = _distance(image, guess)
     near = np.where(distance <= limit, 1 / (1 + (distance / reach) ** 2), 0.0)
     score = np.log(np.maximum(snr / _CONSPICUOUS, 1)) * near
@@ -227,47 +185,19 @@ def _find(image: Image, sky: _Sky, guess: np.ndarray, reach: float, limit: float
     return _Candidate(np.array([x, y], float), float(snr[y, x]), float(score_here))
 
 
-def _signal_to_noise(image: Image, sky: _Sky) -> np.ndarray:
-    """Signal to noise (ny, nx) of a point source at each pixel: the matched filter of a Gaussian PSF."""
-    weight, sigma = image.invvar, max(sky.sigma, 0.4)
-    signal = ndimage.gaussian_filter(weight * (image.data - sky.level), sigma, mode="constant", truncate=3)
-    power = ndimage.gaussian_filter(weight, sigma / np.sqrt(2), mode="constant", truncate=3)
-    return signal / np.sqrt(np.maximum(power, 1e-3 * weight.max()) / (4 * np.pi * sigma**2))
-
-
 def _distance(image: Image, guess: np.ndarray) -> np.ndarray:
     """Distance (ny, nx) of every pixel from a sky offset, arcsec."""
     ny, nx = image.shape
-    x0, y0 = _pixel(image, guess)
+    x0, y0 = pixel_of(image, guess)
     return np.hypot(np.arange(nx) - x0, np.arange(ny)[:, None] - y0) * image.pixel_scale
 
 
-def _measure(
-    image: Image, sky: _Sky, pixel: np.ndarray, frame: TangentFrame
-) -> tuple[np.ndarray, float, np.ndarray]:
-    """Sky offset of the centre, effective radius (arcsec) and ellipticity vector of the source at a pixel."""
-    light = np.where(image.invvar > 0, image.data - sky.level, 0.0)
-    used = image.invvar > 0
-    centre, _ = adaptive_moments(light, pixel, sky.sigma, steps=8, fixed=True)
-    symmetric = symmetrise(light, centre, sky.rms, used)
-    peak, (centre, covariance) = centre, adaptive_moments(symmetric, centre, sky.sigma)
-    if np.hypot(*(centre - peak)) > 0.2 * sky.sigma:
-        symmetric = symmetrise(light, centre, sky.rms, used)
-        centre, covariance = adaptive_moments(symmetric, centre, sky.sigma)
-    radius = half_light_radius(symmetric, centre, covariance, sky.rms)
-    intrinsic = covariance - sky.sigma**2 * np.eye(2)
-    to_sky = np.linalg.inv(image.jacobian)
-    shape = ellipticity(to_sky @ intrinsic @ to_sky.T, floor=(0.15 * sky.sigma * image.pixel_scale) ** 2)
-    corrected = np.sqrt(max(radius**2 - (1.18 * sky.sigma) ** 2, (0.25 * sky.sigma) ** 2))
-    return _offset(image, centre, frame), corrected * image.pixel_scale, shape
-
-
 def _flux(
-    image: Image, sky: _Sky, centre: np.ndarray, radius: float, shape: np.ndarray
+    image: Image, sky: Sky, centre: np.ndarray, radius: float, shape: np.ndarray
 ) -> tuple[float, float]:
     """Flux of the source and its error on one image (nJy): the template's amplitude, neighbours left out."""
     ellipse = image.jacobian @ sky_ellipse(radius, shape) @ image.jacobian.T
-    template = mixture_pixels(image.shape, _pixel(image, centre), ellipse, sky.sigma)
+    template = mixture_pixels(image.shape, pixel_of(image, centre), ellipse, sky.sigma)
     light, weight = image.data - sky.level, image.invvar.copy()
     flux, power = 0.0, 0.0
     for _ in range(2):

@@ -16,7 +16,9 @@ import numpy as np
 
 from bayesjoint.infer.blame import blame
 from bayesjoint.infer.curvature import Quadratic, quadratic
+from bayesjoint.infer.linear import inverse, positive_part, solve
 from bayesjoint.infer.space import Layout, Program
+from bayesjoint.infer.windowed import expand_field, parameter_places
 
 FIRST_DAMPING = 1e-3
 MAX_DAMPING = 1e10
@@ -46,20 +48,16 @@ class Climb:
     @property
     def curvature(self) -> np.ndarray:
         """Of likelihood and prior, positive semi-definite."""
-        prior = _positive_part(np.asarray(self.here.prior_curvature))
+        prior = positive_part(np.asarray(self.here.prior_curvature))
         return np.asarray(self.here.likelihood_curvature) + prior
 
 
 def _expand(program: Program, layout: Layout, z: np.ndarray, args: tuple) -> Quadratic:
     """The log posterior near z on the host, its model pixels left where they are."""
+    if places := parameter_places(program, layout, args):
+        return expand_field(program, layout, z, args, places)
     q = quadratic(program, layout, jnp.asarray(z), args)
     return Quadratic(*jax.device_get(q[:4]), means=q.means, noises=q.noises)
-
-
-def _positive_part(matrix: np.ndarray) -> np.ndarray:
-    """The nearest positive semi-definite matrix."""
-    eigenvalues, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
-    return (vectors * np.maximum(eigenvalues, 0)) @ vectors.T
 
 
 def climb(
@@ -81,7 +79,7 @@ def climb(
         )
     while not state.reason:
         gradient = np.asarray(state.here.gradient)
-        gain = 0.5 * gradient @ _solve(state.curvature, gradient)
+        gain = 0.5 * gradient @ solve(state.curvature, gradient)
         state.path.append(
             {"log_posterior": state.log_posterior, "damping": state.damping, "gain": float(gain)}
         )
@@ -106,7 +104,7 @@ def _step(program: Program, layout: Layout, args: tuple, state: Climb) -> None:
     curvature, gradient = curvature[np.ix_(free, free)], gradient[free]
     state.scale = np.maximum(state.scale, np.diag(state.curvature))
     while state.damping < MAX_DAMPING:
-        delta = _solve(curvature + state.damping * np.diag(state.scale[free]), gradient)
+        delta = solve(curvature + state.damping * np.diag(state.scale[free]), gradient)
         delta *= min(1.0, 1 / np.max(np.abs(delta) / state.reach[free]))
         z = state.z.copy()
         z[free] += delta
@@ -136,23 +134,16 @@ def _free(state: Climb) -> np.ndarray:
 def _reach(here: Quadratic) -> np.ndarray:
     """The longest step in each element of z: a few widths of its prior, lest a bounded latent run to its ends."""
     return LONGEST_STEP / np.sqrt(
-        np.maximum(np.diag(_positive_part(np.asarray(here.prior_curvature))), 1e-300)
+        np.maximum(np.diag(positive_part(np.asarray(here.prior_curvature))), 1e-300)
     )
-
-
-def _solve(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Solve a symmetric system scaled to unit diagonal, through its eigenvectors: safe when nearly singular."""
-    scale = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-    eigenvalues, vectors = np.linalg.eigh(scale[:, None] * matrix * scale)
-    return scale * (vectors @ ((vectors.T @ (scale * vector)) / np.maximum(eigenvalues, 1e-12)))
 
 
 def covariance_of(state: Climb) -> np.ndarray:
     """Inverse of the curvature, of likelihood and prior; positive definite also where one direction is all but free."""
-    curvature, identity = state.curvature, np.eye(len(state.z))
+    curvature = state.curvature
     eigenvalues = np.linalg.eigvalsh(curvature)
     if eigenvalues[0] <= 0:
-        curvature = curvature + identity * max(1e-12 * eigenvalues[-1], -2 * eigenvalues[0])
-    columns = np.stack([_solve(curvature, unit) for unit in identity])
-    covariance = 0.5 * (columns + columns.T)
+        room = max(1e-12 * eigenvalues[-1], -2 * eigenvalues[0])
+        curvature = curvature + np.eye(len(curvature)) * room
+    covariance = inverse(curvature)
     return covariance + 1e-14 * np.diag(np.diag(covariance))

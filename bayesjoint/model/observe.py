@@ -180,9 +180,9 @@ class CorrelatedPixels(GaussianPixels):
 def observe(images: Image | ImageSet, *components: Any) -> None:
     """Observe the pixels of an image, or of every image of a set, as components of light plus noise: Gaussian unless given.
 
-    Emits one observed site per image or stack of images (`pixels_...`), and for every component that has a flux the
-    deterministic `<name>_flux` (nJy; per band, or `<name>_flux_<image>` for a single image). Images `without_data()`
-    have their pixels sampled.
+    Emits one observed site per image or stack of images (`pixels_...`), and for every component that has a flux, and a
+    name that does not begin with an underscore, the deterministic `<name>_flux` (nJy; per band, or `<name>_flux_<image>`
+    for a single image). Images `without_data()` have their pixels sampled.
 
     Parameters
     ----------
@@ -291,6 +291,8 @@ def _emit_fluxes(components, suffix: str, n_bands: int | None) -> None:
         if not hasattr(component, "flux"):
             continue
         name = component.name or type(component).__name__.lower()
+        if name.startswith("_"):
+            continue
         seen[name] += 1
         if seen[name] > 1:
             name = f"{name}{seen[name]}"

@@ -157,7 +157,7 @@ def place(frame: Frame, components: tuple) -> tuple[Scene, tuple[Grid | None, ..
     """
     skies = [c for c in components if isinstance(c, Sky)]
     corrections = [c for c in components if isinstance(c, Registration)]
-    placed = [_place_source(c, frame, corrections) for c in components if is_source(c)]
+    placed = [place_source(c, frame, corrections) for c in components if is_source(c)]
     level = frame.pixel_area * sum((sky.level for sky in skies), jnp.zeros_like(frame.pixel_area))
     sources, grids = tuple(source for source, _ in placed), tuple(grid for _, grid in placed)
     return Scene(level, sources, _surface(skies, frame), psf_latents(components)), grids
@@ -174,14 +174,14 @@ def psf_latents(components: tuple) -> PSFLatents:
     return PSFLatents(seeing, next((c.values for c in components if isinstance(c, PSFCoefficients)), None))
 
 
-def _place_source(
+def place_source(
     source: Any, frame: Frame, corrections: Sequence[Registration], window: Window | None = None
 ) -> tuple[Place, Grid | None]:
     """A source on one image or in a window of it, and the nodes of its smooth part where it has one."""
     if isinstance(source, Windowed):
         own = frame.windows[source.window]
         return jax.lax.map(
-            lambda one: _place_source(one, frame, corrections, own), source.sources, batch_size=AT_ONCE
+            lambda one: place_source(one, frame, corrections, own), source.sources, batch_size=AT_ONCE
         )
     if isinstance(source, Patch):
         return _placed((source, tuple(corrections)), (frame, window))

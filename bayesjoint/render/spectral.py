@@ -81,17 +81,11 @@ def draw_windows(
     image: Image, sources: Place, grid, kind: WindowedKind, table, latents: PSFLatents
 ) -> jax.Array:
     """Model pixels (ny, nx) of sources (their arrays have a leading axis) each in a window of its own."""
-    lattice: WindowLattice = image.window_lattices[kind.window]
-    size = lattice.size
-    canvas = _Canvas(image.shape, image.fft_shape, image.orders, image.transfer, image.psf_weights)
-    if size:
-        transfer = image.windows[kind.window]
-        canvas = _Canvas((size, size), lattice.fft_shape, lattice.orders, transfer, image.psf_weights)
+    size = image.window_lattices[kind.window].size
 
     def one(each):
         source, grid, table = each
-        scene = Scene(jnp.zeros((), source.position.dtype), (source,), None, latents)
-        return draw(canvas, scene, (grid,), (kind.inner,), (table,))  # type: ignore[arg-type]
+        return draw_window(image, source, grid, kind, table, latents)
 
     stamps = jax.lax.map(one, (sources, grid, table), batch_size=AT_ONCE)
     if not size:
@@ -107,6 +101,19 @@ def draw_windows(
 
     blank = jnp.zeros((ny + 2 * size, nx + 2 * size), stamps.dtype)
     return jax.lax.scan(add, blank, (corner, stamps))[0][size : size + ny, size : size + nx]
+
+
+def draw_window(
+    image: Image, source: Place, grid, kind: WindowedKind, table, latents: PSFLatents
+) -> jax.Array:
+    """One source's pixels (size, size) in a window of its own; (ny, nx) where the image is no larger than that."""
+    lattice: WindowLattice = image.window_lattices[kind.window]
+    canvas = _Canvas(image.shape, image.fft_shape, image.orders, image.transfer, image.psf_weights)
+    if size := lattice.size:
+        transfer = image.windows[kind.window]
+        canvas = _Canvas((size, size), lattice.fft_shape, lattice.orders, transfer, image.psf_weights)
+    scene = Scene(jnp.zeros((), source.position.dtype), (source,), None, latents)
+    return draw(canvas, scene, (grid,), (kind.inner,), (table,))  # type: ignore[arg-type]
 
 
 def _spread_surface(coefficients, shape: tuple[int, int]) -> jax.Array:

@@ -1,0 +1,201 @@
+"""From images to a table of sources: found on one image, measured, and carried to all others through their WCS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from scipy import ndimage, sparse
+
+from bayesjoint.data.detection import segment
+from bayesjoint.data.image import Image
+from bayesjoint.data.image_set import ImageSet
+from bayesjoint.data.measure import Sky, measure_shape, pixel_of, signal_to_noise, sky_of
+from bayesjoint.data.shapes import mixture_pixels, sky_ellipse
+
+POINTLIKE = 0.35  # half-light radius over the PSF's, below which a source is taken for a star
+FAINT = 12.0  # S/N within a PSF, below which a source has no shape to speak of
+FAINTEST = 0.2  # of the noise of a pixel: where a window ends
+_B4 = 7.67  # b_n of n = 4, whose wings reach far
+
+
+def find_sources(
+    images: ImageSet | Image,
+    on: str | None = None,
+    segmentation: Any = None,
+    threshold: float = 3.0,
+    min_pixels: int = 5,
+    contrast: float = 0.005,
+) -> Table:
+    """Find the sources of a field, and measure them on every image.
+
+    They are looked for on the sharpest image, or a given one, by photutils (thresholds and deblending, Bertin & Arnouts
+    1996). Centres, sizes and shapes are measured there, each source without its neighbours' pixels; fluxes on all images
+    at once for all sources, as amplitudes of templates of these shapes under each image's PSF, so that sources that blend
+    in one image are told apart by another.
+
+    Parameters
+    ----------
+    images : ImageSet or Image
+    on : str, optional
+        Name of the image to find them on; by default the one with the smallest PSF, arcsec.
+    segmentation : int array (ny, nx), optional
+        Labels of the pixels of that image, 0 where there is no source, in place of photutils' ones.
+    threshold : float
+        Signal to noise, within a PSF, down to which pixels belong to a source. What does not reach 5 is none.
+    min_pixels : int
+        Least number of connected pixels.
+    contrast : float
+        Least part of the flux of connected pixels that makes a peak among them a source of its own; 1: never.
+
+    Returns
+    -------
+    astropy.table.Table
+        One row a source, brightest first, to be edited as liked before `images.with_sources(table)`: `name`, `kind`
+        ("galaxy" or "star"), `ra`, `dec` (degrees), `east`, `north`, `Re`, `window` (arcsec; the last is the
+        side of the square that its light is drawn in, which every image widens by its PSF), `q`, `pa` (degrees), `snr`
+        (within a PSF), `label` (in the segmentation, which is `table.meta["segmentation"]`) and, of each band,
+        `flux_<band>` and `flux_error_<band>` (nJy).
+
+    Raises
+    ------
+    ImportError
+        Without photutils, where no segmentation is given.
+    ValueError
+        For a segmentation of another shape, and where nothing is found.
+    """
+    images = images if isinstance(images, ImageSet) else ImageSet([images])
+    image = images[on] if on is not None else min(images, key=lambda i: i.psf.fwhm_arcsec(i.pixel_scale))
+    sky = sky_of(image)
+    labels = (
+        segment(image, sky, threshold, min_pixels, contrast)
+        if segmentation is None
+        else _given(segmentation, image)
+    )
+    numbers = np.setdiff1d(np.unique(labels[image.invvar > 0]), [0])
+    if not numbers.size:
+        raise ValueError(
+            f"no source was found on image {image.name!r}: lower threshold= ({threshold:g}), or give another on="
+        )
+    rows = [_measured(image, sky, labels, int(number), images) for number in numbers]
+    flux, error = _fluxes(images, rows)
+    return _table(images, image, sky, rows, labels, flux, error)
+
+
+def _given(segmentation: Any, image: Image) -> np.ndarray:
+    labels = np.asarray(getattr(segmentation, "data", segmentation))
+    if labels.shape != image.shape or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"segmentation must hold whole numbers for the {image.shape} pixels of image {image.name!r}, "
+            f"got {labels.dtype} of shape {labels.shape}; on= names the image that it belongs to"
+        )
+    return labels.astype(int)
+
+
+def _measured(image: Image, sky: Sky, labels: np.ndarray, number: int, images: ImageSet) -> dict[str, Any]:
+    """Place, size and shape of one source."""
+    own = (labels == number) & (image.invvar > 0)
+    snr = np.where(own, signal_to_noise(image, sky), -np.inf)
+    y, x = np.unravel_index(int(np.argmax(snr)), snr.shape)
+    blank = ~ndimage.binary_dilation((labels != 0) & (labels != number))  # pyright: ignore[reportOperatorIssue]
+    centre, radius, shape = measure_shape(image, sky, np.array([x, y], float), images.frame, own | blank)
+    pixel = pixel_of(image, centre)
+    if np.hypot(*(pixel - (x, y))) > 2 * max(sky.sigma, 1.0) + 0.5 * radius / image.pixel_scale:
+        centre, shape = _offset(image, (x, y), images), np.zeros(2)
+    peak = float(snr.max())
+    psf_radius = 1.18 * sky.sigma * image.pixel_scale
+    is_star = peak < FAINT or radius < POINTLIKE * psf_radius
+    return {
+        "label": number,
+        "centre": centre,
+        "Re": radius,
+        "shape": shape,
+        "snr": peak,
+        "kind": "star" if is_star else "galaxy",
+    }
+
+
+def _offset(image: Image, pixel, images: ImageSet) -> np.ndarray:
+    return np.array(images.frame.offsets(*image.wcs.all_pix2world(*pixel, 0)), dtype=float)
+
+
+def _fluxes(images: ImageSet, rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """Flux and error (n_bands, N), nJy: inverse-variance means of those on each image."""
+    total, power = np.zeros((2, len(images.bands), len(rows)))
+    for image, band in zip(images, images.band_index, strict=True):
+        flux, error = _amplitudes(image, rows)
+        weight = np.where(np.isfinite(error), error, np.inf) ** -2.0
+        total[band] += weight * flux
+        power[band] += weight
+    seen = power > 0
+    return total / np.where(seen, power, 1.0), np.where(seen, power, np.nan) ** -0.5
+
+
+def _amplitudes(image: Image, rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """Amplitudes (N,) of all templates and a flat sky on one image, and their errors; not finite where it sees nothing."""
+    sky = sky_of(image)
+    columns = [_template(image, sky, row) for row in rows]
+    design = sparse.vstack([*columns, sparse.csr_array(np.ones((1, image.data.size)))]).tocsr()
+    weight = np.asarray(image.invvar).ravel()
+    data = np.where(weight > 0, (image.data - sky.level).ravel(), 0.0)
+    normal = (design * weight) @ design.T
+    normal = np.asarray(normal.todense())
+    seen = np.diag(normal) > 1e-9 * weight.max() * (design**2).sum(axis=1)
+    unit = np.where(seen, np.diag(normal), 1.0) ** -0.5
+    # sources that an image cannot tell apart share what is there: a ridge far below the noise of each alone
+    scaled = unit[:, None] * normal * unit + 1e-3 * np.eye(len(unit))
+    inverse = np.linalg.inv(scaled[np.ix_(seen, seen)])
+    flux, error = np.zeros(len(unit)), np.full(len(unit), np.inf)
+    flux[seen] = unit[seen] * (inverse @ (unit * (design @ (weight * data)))[seen])
+    error[seen] = unit[seen] * np.sqrt(np.diag(inverse))
+    return flux[:-1], error[:-1]
+
+
+def _template(image: Image, sky: Sky, row: dict) -> Any:
+    """A source of unit flux on an image, as one sparse row of its pixels."""
+    ny, nx = image.shape
+    jacobian = image.jacobian
+    radius = 0.0 if row["kind"] == "star" else row["Re"]
+    ellipse = jacobian @ sky_ellipse(radius, row["shape"]) @ jacobian.T
+    middle = pixel_of(image, row["centre"])
+    reach = int(np.ceil(6 * radius / image.pixel_scale + 4 * sky.sigma)) + 1
+    x0, y0 = np.clip(np.round(middle).astype(int) - reach, 0, (nx, ny))
+    x1, y1 = np.clip(np.round(middle).astype(int) + reach + 1, 0, (nx, ny))
+    if x1 <= x0 or y1 <= y0:
+        return sparse.csr_array((1, nx * ny))
+    pixels = mixture_pixels((y1 - y0, x1 - x0), middle - (x0, y0), ellipse, max(sky.sigma, 0.4))
+    index = (np.arange(y0, y1)[:, None] * nx + np.arange(x0, x1)).ravel()
+    return sparse.csr_array((pixels.ravel(), (np.zeros(index.size, int), index)), shape=(1, nx * ny))
+
+
+def _table(images: ImageSet, image: Image, sky: Sky, rows, labels, flux, error) -> Table:
+    order = np.argsort([-row["snr"] for row in rows], kind="stable")
+    rows, flux, error = [rows[i] for i in order], flux[:, order], error[:, order]
+    centre = np.array([row["centre"] for row in rows])
+    shape = np.array([row["shape"] for row in rows])
+    ra, dec = images.frame.sky(*centre.T)
+    names, kinds = [f"s{i + 1}" for i in range(len(rows))], [row["kind"] for row in rows]
+    table = Table({"name": np.array(names, "U32"), "kind": np.array(kinds, "U16")})
+    table["ra"], table["dec"] = ra, dec
+    table["east"], table["north"] = centre.T
+    table["Re"] = [row["Re"] for row in rows]
+    table["q"] = np.exp(-np.hypot(*shape.T))
+    table["pa"] = np.degrees(0.5 * np.arctan2(shape[:, 1], shape[:, 0])) % 180
+    table["snr"] = [row["snr"] for row in rows]
+    table["label"] = [row["label"] for row in rows]
+    for band, own, own_error in zip(images.bands, flux, error, strict=True):
+        table[f"flux_{band}"], table[f"flux_error_{band}"] = own, own_error
+    table["window"] = _widths(image, sky, table)
+    table.meta = {"segmentation": labels, "image": image.name}
+    return table
+
+
+def _widths(image: Image, sky: Sky, table: Table) -> np.ndarray:
+    """Twice the radius where each source, were it of n = 4, falls under the noise of a pixel of the image: arcsec."""
+    columns: Any = [np.asarray(table[name]) for name in (f"flux_{image.band}", "Re", "q")]
+    flux, radius, q = np.maximum(columns, np.array([0.0, 0.1 * image.pixel_scale, 0.0])[:, None])
+    level = flux / (22.67 * radius**2 * q) * float(image.pixel_area) / (FAINTEST * sky.rms)
+    galaxies = 2 * radius * (1 + np.log(np.maximum(level, 1)) / _B4) ** 4
+    return np.where(table["kind"] == "star", 2 * image.pixel_scale, galaxies)

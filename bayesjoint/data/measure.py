@@ -1,0 +1,81 @@
+"""What one image tells of its sky and of a source at a pixel: level and noise, signal to noise, centre, size and shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from bayesjoint.data.analytic_psf import FWHM_PER_SIGMA
+from bayesjoint.data.frame import TangentFrame
+from bayesjoint.data.noise import background
+from bayesjoint.data.shapes import adaptive_moments, ellipticity, half_light_radius, symmetrise
+
+if TYPE_CHECKING:
+    from bayesjoint.data.image import Image
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Background of one image, nJy per pixel, and its Gaussian PSF's sigma in pixels (pixel included)."""
+
+    level: float
+    rms: float
+    number: int
+    sigma: float
+
+
+def sky_of(image: Image) -> Sky:
+    used = image.invvar > 0
+    known = float(np.median(image.invvar[used]) ** -0.5)
+    try:
+        level, rms, number = background(image.data, used)
+    except ValueError:  # too few pixels, whose given weights must do
+        level, rms, number = 0.0, known, int(used.sum())
+    sigma = image.psf.fwhm_arcsec(image.pixel_scale) / image.pixel_scale / FWHM_PER_SIGMA
+    if not image.psf.includes_pixel:
+        sigma = np.hypot(sigma, np.sqrt(1 / 12))
+    return Sky(level, rms if rms > 0 else known, number, float(sigma))
+
+
+def signal_to_noise(image: Image, sky: Sky) -> np.ndarray:
+    """Signal to noise (ny, nx) of a point source at each pixel: the matched filter of a Gaussian PSF."""
+    weight, sigma = image.invvar, max(sky.sigma, 0.4)
+    signal = ndimage.gaussian_filter(weight * (image.data - sky.level), sigma, mode="constant", truncate=3)
+    power = ndimage.gaussian_filter(weight, sigma / np.sqrt(2), mode="constant", truncate=3)
+    return signal / np.sqrt(np.maximum(power, 1e-3 * weight.max()) / (4 * np.pi * sigma**2))
+
+
+def measure_shape(
+    image: Image, sky: Sky, pixel: np.ndarray, frame: TangentFrame, used: np.ndarray | None = None
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Sky offset of the centre, effective radius (arcsec) and ellipticity vector of the source at a pixel.
+
+    With `used`, from those pixels (ny, nx) alone: others, of neighbours, are filled in from opposite the centre.
+    """
+    used = (image.invvar > 0) if used is None else used & (image.invvar > 0)
+    light = np.where(used, image.data - sky.level, 0.0)
+    centre, _ = adaptive_moments(light, pixel, sky.sigma, steps=8, fixed=True)
+    symmetric = symmetrise(light, centre, sky.rms, used)
+    peak, (centre, covariance) = centre, adaptive_moments(symmetric, centre, sky.sigma)
+    if np.hypot(*(centre - peak)) > 0.2 * sky.sigma:
+        symmetric = symmetrise(light, centre, sky.rms, used)
+        centre, covariance = adaptive_moments(symmetric, centre, sky.sigma)
+    radius = half_light_radius(symmetric, centre, covariance, sky.rms)
+    intrinsic = covariance - sky.sigma**2 * np.eye(2)
+    to_sky = np.linalg.inv(image.jacobian)
+    shape = ellipticity(to_sky @ intrinsic @ to_sky.T, floor=(0.15 * sky.sigma * image.pixel_scale) ** 2)
+    corrected = np.sqrt(max(radius**2 - (1.18 * sky.sigma) ** 2, (0.25 * sky.sigma) ** 2))
+    return offset_of(image, centre, frame), corrected * image.pixel_scale, shape
+
+
+def pixel_of(image: Image, offset) -> np.ndarray:
+    """Pixel (x, y) of a sky offset."""
+    return image.pixel_map.pixel(np.asarray(offset, float))
+
+
+def offset_of(image: Image, pixel: np.ndarray, frame: TangentFrame) -> np.ndarray:
+    """Sky offset (east, north) of a pixel (x, y), through the full WCS."""
+    return np.array(frame.offsets(*image.wcs.all_pix2world(*pixel, 0)), dtype=float)

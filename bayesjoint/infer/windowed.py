@@ -1,0 +1,243 @@
+"""Gradient and curvature of fields of sources that are drawn in windows: sources whose windows do not meet do not couple.
+
+The slopes of a windowed source's pixels fill its window, not the image: they are made window by window here, and put
+together on the host (`overlaps.py`). What all sources share (skies, the PSF, noise) has columns over whole images.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import compress
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import sparse
+
+from bayesjoint.compilation import quick_jit
+from bayesjoint.infer.curvature import Quadratic, site_weights
+from bayesjoint.infer.overlaps import Columns, ImageTerms, assemble
+from bayesjoint.infer.space import Layout, Program, prior_and_light
+from bayesjoint.light.noise import Noise
+from bayesjoint.light.noise_density import density_terms
+from bayesjoint.light.profile import Profile
+from bayesjoint.light.psf_state import PSFCoefficients, Seeing
+from bayesjoint.light.registration import Registration
+from bayesjoint.light.windowed import Windowed, WindowedKind
+from bayesjoint.model.observe import GaussianPixels
+from bayesjoint.render.images import Light, either
+from bayesjoint.render.place import frames_of, is_source, place, place_source, psf_latents
+from bayesjoint.render.spectral import draw, draw_window
+
+
+class FieldTerms(NamedTuple):
+    """The prior's expansion in z, and of each light its images' terms and the slopes (images, K, P) of its parameters."""
+
+    log_prior: Any
+    gradient: Any
+    hessian: Any
+    range: Any
+    by_z: list[Any]
+    images: list[tuple[ImageTerms, ...]]
+    means: dict[str, Any]
+    noises: dict[str, tuple[Noise, ...]]
+
+
+def is_windowed(program: Program, layout: Layout, args: tuple) -> bool:
+    """Whether all that a program observes is light that holds sources in windows, whose pixels scatter independently."""
+    return bool(parameter_places(program, layout, args))
+
+
+def parameter_places(
+    program: Program, layout: Layout, args: tuple
+) -> list[tuple[np.ndarray, list[np.ndarray]]]:
+    """Of each light which of its parameters all pixels share, and those (S, k) of the sources in windows; else none."""
+    found: list = []
+
+    def run(z):
+        _, lights, trace = prior_and_light(program, layout, z, args)
+        observed = {name for name, site in trace.items() if site["type"] == "sample" and site["is_observed"]}
+        places = [_places(light) for _, light in lights]
+        windowed = any(windows for _, windows in places)
+        plain = all(stack.whitening is None for _, light in lights for stack in light.stacks)
+        if windowed and plain and observed == {site for sites, _ in lights for site in sites}:
+            found.extend(places)
+
+    jax.eval_shape(run, jax.ShapeDtypeStruct((layout.size,), float))
+    return found
+
+
+def _places(light: Light) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Which parameters of an image all its pixels share, and for each `Windowed` those (S, k) of each source."""
+    components = _numbered(light)
+    windows = [
+        np.concatenate([leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(component)], axis=1)
+        for component in components
+        if isinstance(component, Windowed)
+    ]
+    count = sum(leaf.size for leaf in jax.tree.leaves(components))
+    return np.setdiff1d(np.arange(count), np.concatenate([w.ravel() for w in windows] or [[]])), windows
+
+
+def _numbered(light: Light) -> tuple:
+    """The components of one image, with the numbers of their parameters in their place."""
+    shapes = [
+        leaf.shape[1:] if axis == 0 else leaf.shape
+        for leaf, axis in zip(light.leaves, light.axes, strict=True)
+    ]
+    ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
+    leaves = [
+        np.arange(a, a + int(np.prod(shape))).reshape(shape) for a, shape in zip(ends, shapes, strict=False)
+    ]
+    return jax.tree.unflatten(light.treedef, leaves)
+
+
+@partial(quick_jit, static_argnames=("program", "layout"))
+def field_terms(program: Program, layout: Layout, z, args: tuple) -> FieldTerms:
+    """All that the expansion of the log posterior at z is made of."""
+    log_prior, lights, trace = prior_and_light(program, layout, z, args)
+
+    def density(z):
+        log_prior, lights, _ = prior_and_light(program, layout, z, args)
+        return log_prior, [light.parameters() for _, light in lights]
+
+    def slopes(z):
+        gradient, parameters = jax.grad(density, has_aux=True)(z)
+        return (gradient, parameters), gradient
+
+    (hessian, by_z), gradient = jax.jacfwd(slopes, has_aux=True)(z)
+    inside, images, means, noises = jnp.zeros(()), [], {}, {}
+    for sites, light in lights:
+        inside += light.log_range()
+        terms, pixels = zip(*_stack_terms(light, [trace[site] for site in sites]), strict=True)
+        images.append(terms)
+        means |= dict(zip(sites, pixels, strict=True))
+        for site, rows in zip(sites, light.rows(), strict=True):
+            noises[site] = jax.tree.map(lambda p, rows=rows: p[rows], light.noise())
+    return FieldTerms(log_prior, gradient, hessian, inside, by_z, images, means, noises)
+
+
+def _stack_terms(light: Light, sites: list[dict]) -> list[tuple[ImageTerms, jax.Array]]:
+    """The terms of each stack's images, and their model pixels."""
+    frames, (own, shared), noise = frames_of(light.stacks), light.tables(), light.noise()
+    together, _ = _places(light)
+    components = jax.tree.unflatten(light.treedef, light.leaves)
+    moved = any(isinstance(c, Registration | Seeing | PSFCoefficients) for c in components)
+
+    def one(inputs):
+        image, data, weight, frame, parameters, own, noise = inputs
+        tables = either(own, shared)
+
+        def placed(t):
+            return place(frame, light.components(t))
+
+        def along(direction):
+            return jax.jvp(placed, (parameters,), (direction,), has_aux=True)
+
+        basis = jnp.asarray(np.eye(parameters.shape[0])[together], parameters.dtype)
+        scene, moves, grids = jax.vmap(along, out_axes=(None, 0, None))(basis)
+
+        def pixels(scene):
+            return draw(image, scene, grids, light.kinds, tables)
+
+        def still(scene):
+            """Without the windowed sources, where nothing that is shared moves those."""
+            kept = [not isinstance(kind, WindowedKind) or moved for kind in light.kinds]
+            parts: Any = [tuple(compress(each, kept)) for each in (scene.sources, grids, light.kinds, tables)]
+            sources, nodes, kinds, own_tables = parts
+            return draw(image, scene._replace(sources=sources), nodes, kinds, own_tables)
+
+        model = pixels(scene)
+        columns = jax.lax.map(lambda move: jax.jvp(still, (scene,), (move,))[1], moves)
+        windows = _window_columns(image, frame, light.components(parameters), tables)
+        return _terms(noise, image, data, model, weight, columns, windows), model
+
+    found = []
+    for site, stack, rows in zip(sites, light.stacks, light.rows(), strict=True):
+        inputs = jax.tree.map(lambda a, rows=rows: a[rows], (frames, light.parameters(), own, noise))
+        known = stack.without_data(), site["value"], site_weights(site, stack.invvar.shape[0])
+        found.append(jax.lax.map(one, (*known, *inputs)))
+    return found
+
+
+def _terms(noise: tuple, image, data, model, weight, columns, windows) -> ImageTerms:
+    """Of one image."""
+    if noise:
+        t = density_terms(noise, data, model, image.invvar)
+        noisy = (weight * part for part in (t.slope, t.cross.reshape(t.slope.size, *model.shape), t.square))
+        return ImageTerms(weight * t.value, weight * t.score, weight * t.weight, columns, windows, *noisy)
+    value = weight * GaussianPixels(model, image.invvar, image.log_normaliser).log_prob(data)
+    information = weight * image.invvar
+    nothing = jnp.zeros(0), jnp.zeros((0, *model.shape)), jnp.zeros((0, 0))
+    return ImageTerms(value, information * (data - model), information, columns, windows, *nothing)
+
+
+def _window_columns(image, frame, components: tuple, tables: tuple) -> tuple[Columns, ...]:
+    """The slopes of every windowed source's pixels in its own parameters."""
+    corrections, latents = [c for c in components if isinstance(c, Registration)], psf_latents(components)
+    sources, found = [c for c in components if is_source(c)], []
+    for component, table in zip(sources, tables, strict=True):
+        if isinstance(component, Windowed):
+            found.append(
+                _columns_of(image, frame, component, table, corrections, latents),
+            )
+    return tuple(found)
+
+
+def _columns_of(image, frame, component: Windowed, table, corrections, latents) -> Columns:
+    leaves, treedef = jax.tree.flatten(component.sources)
+    shapes = [leaf.shape[1:] for leaf in leaves]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+    flat = jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
+    kind = component.kind
+
+    def one(inputs):
+        parameters, table = inputs
+
+        def placed(t):
+            pieces = [p.reshape(shape) for p, shape in zip(jnp.split(t, ends), shapes, strict=True)]
+            return place_source(
+                jax.tree.unflatten(treedef, pieces), frame, corrections, frame.windows[kind.window]
+            )
+
+        def along(direction):
+            return jax.jvp(placed, (parameters,), (direction,), has_aux=True)
+
+        source, moves, grid = jax.vmap(along, out_axes=(None, 0, None))(jnp.eye(parameters.size))
+
+        def pixels(source):
+            return draw_window(image, source, grid, kind, table, latents)
+
+        return jax.lax.map(lambda move: jax.jvp(pixels, (source,), (move,))[1], moves), source.origin
+
+    if isinstance(component.sources, Profile) and table is not None:
+        return Columns(*jax.lax.map(one, (flat, table)))
+    return Columns(*jax.lax.map(lambda parameters: one((parameters, None)), flat))
+
+
+def expand_field(
+    program: Program,
+    layout: Layout,
+    z: np.ndarray,
+    args: tuple,
+    places: list[tuple[np.ndarray, list[np.ndarray]]],
+) -> Quadratic:
+    """As `curvature.quadratic`, on the host, for what `parameter_places` has places of."""
+    terms = field_terms(program, layout, jnp.asarray(z), args)
+    means, noises = terms.means, terms.noises
+    terms: Any = jax.device_get(terms._replace(means={}, noises={}))
+    value, gradient = float(terms.log_prior + terms.range), np.array(terms.gradient)
+    curvature = sparse.csr_array((layout.size, layout.size))
+    for by_z, stacks, places_here in zip(terms.by_z, terms.images, places, strict=True):
+        rows = iter(by_z)
+        for stack in stacks:
+            for i in range(len(stack.value)):
+                own = jax.tree.map(lambda a, i=i: a[i], stack)
+                slope, square = assemble(own, *places_here)
+                jacobian = sparse.csr_array(next(rows))
+                value += float(own.value)
+                gradient += jacobian.T @ slope
+                curvature = curvature + jacobian.T @ (square @ jacobian)
+    found: Any = (value, gradient, curvature.toarray(), -terms.hessian)
+    return Quadratic(found[0], found[1], found[2], found[3], means, noises)

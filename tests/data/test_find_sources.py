@@ -1,0 +1,117 @@
+"""Sources found: all of them and nothing else, where they are, as large and as bright; bad input named."""
+
+import builtins
+
+import numpy as np
+import pytest
+from helpers.fields import GALAXIES, STAR, field
+
+import bayesjoint as bj
+
+
+@pytest.fixture(scope="module")
+def images():
+    return field()
+
+
+@pytest.fixture(scope="module")
+def table(images):
+    return bj.find_sources(images)
+
+
+def nearest(table, east, north):
+    return table[int(np.argmin(np.hypot(table["east"] - east, table["north"] - north)))]
+
+
+def test_all_sources_and_nothing_else(table):
+    assert len(table) == len(GALAXIES) + 1
+    for east, north, *_ in (*GALAXIES, STAR):
+        row = nearest(table, east, north)
+        assert np.hypot(row["east"] - east, row["north"] - north) < 0.25
+
+
+def test_shapes_are_near_enough_to_start_from(table):
+    for east, north, q, pa, _, Re, _ in GALAXIES:
+        row = nearest(table, east, north)
+        assert row["kind"] == "galaxy"
+        assert abs(np.log(row["Re"] / Re)) < 0.3
+        assert abs(row["q"] - q) < 0.2
+        assert abs((row["pa"] - pa + 90) % 180 - 90) < 20
+
+
+def test_a_star_is_told_from_galaxies(table):
+    assert nearest(table, *STAR[:2])["kind"] == "star"
+
+
+@pytest.mark.parametrize("band", ("r", "W1"))
+def test_fluxes_of_blends_come_from_the_sharp_image(table, band):
+    number = ("r", "W1").index(band)
+    for east, north, *_, flux in (*GALAXIES, (*STAR,)):
+        row = nearest(table, east, north)
+        assert (
+            abs(row[f"flux_{band}"] / flux[number] - 1) < 0.25 + 3 * row[f"flux_error_{band}"] / flux[number]
+        )
+
+
+def test_sky_positions_are_those_of_the_frame(images, table):
+    east, north = images.frame.offsets(table["ra"], table["dec"])
+    np.testing.assert_allclose(east, table["east"], atol=1e-6)
+    np.testing.assert_allclose(north, table["north"], atol=1e-6)
+
+
+def test_a_segmentation_may_be_given(images):
+    labels = np.zeros(images["r"].shape, int)
+    labels[10:40, 50:80] = 7
+    table = bj.find_sources(images, on="r", segmentation=labels)
+    assert list(table["label"]) == [7]
+
+
+def test_a_segmentation_of_another_shape_is_named(images):
+    with pytest.raises(ValueError, match=r"image 'r', got int64 of shape \(3, 3\); on= names the image"):
+        bj.find_sources(images, segmentation=np.zeros((3, 3), int))
+
+
+def test_a_blank_field_is_told_of(images):
+    rng = np.random.default_rng(2)
+    blank = images.with_data([rng.normal(0, image.invvar.max() ** -0.5, image.shape) for image in images])
+    with pytest.raises(ValueError, match="no source was found on image 'r': lower threshold="):
+        bj.find_sources(blank)
+
+
+def test_without_photutils_it_says_what_to_install(images, monkeypatch):
+    known = builtins.__import__
+
+    def refuse(name, *args, **keywords):
+        if name.startswith("photutils"):
+            raise ImportError(name)
+        return known(name, *args, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(ImportError, match=r'pip install "bayesjoint\[scenes\]"'):
+        bj.find_sources(images)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.remove_column("flux_W1"), "lacks flux_W1"),
+        (lambda t: t["name"].__setitem__(0, "s2"), "2 sources are called 's2'"),
+        (lambda t: t["kind"].__setitem__(0, "quasar"), "'s1' is a 'quasar'"),
+        (lambda t: t["q"].__setitem__(1, 1.5), "'s2': q is 1.5, wanted over 0, up to 1"),
+        (lambda t: t["east"].__setitem__(1, np.nan), "'s2': east is nan, wanted a finite number"),
+        (lambda t: t["east"].__setitem__(2, 500.0), "'s3' at 500.0, .* lies outside all images"),
+        (lambda t: t.remove_rows(slice(0, None)), "the table of sources is empty"),
+    ],
+)
+def test_bad_tables(images, table, change, words):
+    edited = table.copy()
+    change(edited)
+    with pytest.raises(ValueError, match=words):
+        images.with_sources(edited)
+
+
+def test_coincident_sources(images, table):
+    edited = table.copy()
+    edited["east"][1], edited["north"][1] = edited["east"][0], edited["north"][0]
+    with pytest.raises(ValueError, match="'s1' and 's2' are at the same place"):
+        images.with_sources(edited)
