@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesjoint.infer.verdict import Finding, Verdict
+from bayesjoint.report.likelihood_ratio import noise_variance
 from bayesjoint.report.loo import UNRELIABLE, Loo
 from bayesjoint.report.posterior import Posterior
 
@@ -126,13 +127,21 @@ class Comparison:
     def noise_error(self, a: str, b: str) -> float:
         """How far the difference in elpd would scatter by the noise of the pixels alone.
 
-        Each pixel adds its noise times the difference of the two models, over its variance. The standard error of
-        `difference` also takes for scatter that models differ in some blocks and not in others: where few blocks carry
-        the difference it is far larger, and depends on their size.
+        Each pixel adds the scatter of the difference of its two log densities, where its data scatter as the first model
+        has them: under Gaussian noise of one width, noise times the difference of the two models, over its variance. The
+        standard error of `difference` also takes for scatter that models differ in some blocks and not in others: where few
+        blocks carry the difference it is far larger, and depends on their size.
         """
-        one, other = self.models[a], self.models[b]
-        parts = zip(one.labels, one.models, other.models, one.sigmas, strict=True)
-        return float(np.sqrt(sum(np.sum((((m - n) / s)[labels >= 0]) ** 2) for labels, m, n, s in parts)))
+        if (a, b) not in self._noise_errors:
+            one, other = self.models[a], self.models[b]
+            variance = sum(noise_variance(one, other, i) for i in range(len(one.names)))
+            self._noise_errors[a, b] = float(np.sqrt(variance))
+        return self._noise_errors[a, b]
+
+    @cached_property
+    def _noise_errors(self) -> dict[tuple[str, str], float]:
+        """Those known already."""
+        return {}
 
     def clearly(self, a: str, b: str) -> bool:
         """Whether a is better than b by over 4 in elpd and over 2 standard errors of noise.
