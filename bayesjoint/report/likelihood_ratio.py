@@ -12,11 +12,16 @@ from bayesjoint.report.loo import Loo
 SIMULATIONS = 64
 
 
-def noise_variance(one: Loo, other: Loo, number: int) -> float:
-    """Variance of ln p(one) - ln p(other) of an image whose data scatter as `one` has them.
+def noise_scatter(one: Loo, other: Loo) -> float:
+    """Standard deviation of ln p(one) - ln p(other) over all pixels, where data scatter as `one` has them.
 
     In closed form where the noise of both is Gaussian, else by simulated pixels.
     """
+    return float(np.sqrt(sum(_variance(one, other, number) for number in range(len(one.names)))))
+
+
+def _variance(one: Loo, other: Loo, number: int) -> float:
+    """Of the pixels of one image."""
     noises = [loo.noises[number] if loo.noises else () for loo in (one, other)]
     is_gaussian = all(map(_is_gaussian, noises))
     each = _gaussian(one, other, number) if is_gaussian else _simulated(one, other, number, noises)

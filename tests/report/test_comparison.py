@@ -201,6 +201,26 @@ def test_noise_error_of_other_noise(images, posterior, noise):
     pixels = np.sum(np.asarray(images[0].invvar) > 0)
     wanted = np.sqrt(pixels) * scatter_of_ratio(noise)
     assert found.noise_error("plain", "other") == pytest.approx(wanted, rel=0.1)
+    assert found.noise_error("other", "plain") == found.noise_error("plain", "other")
+
+
+def test_outliers_are_preferred(images):
+    """However far they scatter, a model that knows of them is clearly better than one that does not."""
+    image = images[0]
+    rng = np.random.default_rng(2)
+    data = image.data + 30 * SIGMA * rng.normal(size=SHAPE) * (rng.random(SHAPE) < 0.05)
+    hit = bj.ImageSet([star_image(data=data)])
+
+    def outliers(images):
+        flux = numpyro.sample("flux", dist.Normal(*PRIORS["flux"]))
+        sky = numpyro.sample("sky", dist.Normal(*PRIORS["sky"]))
+        light = bj.PointSource(PLACE, flux), bj.FlatSky(sky)
+        bj.observe(images, *light, bj.ContaminatedNoise(0.05, 30.0))
+
+    options = {"draws": 100, "chains": 2, "warmup": 100, "progress": False}
+    models = {"plain": bj.sample(linear, hit, **options), "outliers": bj.sample(outliers, hit, **options)}
+    found = bj.compare(models, draws=200)
+    assert found.best == "outliers" and found.is_clear
 
 
 def test_preference_that_hangs_on_one_block(loo):
@@ -234,8 +254,10 @@ def test_bad_input(posterior, loo, tmp_path):
     with pytest.raises(ValueError, match="block must be a side in arcsec"):
         posterior.loo(block=0.0)
     loaded = bj.Posterior.load(posterior.save(tmp_path / "posterior.nc"))
-    with pytest.raises(ValueError, match="does not know its program"):
+    with pytest.raises(ValueError, match=r"'b' is a posterior from a file.*give posterior.loo\(program\)"):
         bj.compare({"a": loo, "b": loaded})
+    with pytest.raises(TypeError, match="compare needs models by name, got a list"):
+        bj.compare([loo, loo])
 
 
 def test_too_few_draws(images):
