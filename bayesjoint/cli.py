@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.command_line = shlex.join(["bayesjoint", *argv])
         with _plain_warnings(), _terminate_as_interrupt():
             arguments.command(arguments)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print("bayesjoint: error:", " ".join(str(error).split()), file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:

@@ -16,7 +16,7 @@ import numpyro
 
 import bayesjoint as bj
 from bayesjoint.compilation import enable_compilation_cache
-from bayesjoint.infer.methods import CHAINS, WARMUP, draws_by_default
+from bayesjoint.infer.methods import CHAINS, GAUSSIAN, WARMUP, check_options, draws_by_default, sampler_of
 from bayesjoint.output import write_check, write_results
 from bayesjoint.report.estimates import rounded
 
@@ -115,14 +115,12 @@ def fit_images(
     truth: Mapping[str, Any] | None = None,
 ) -> bj.Posterior:
     """Fit, sample, and write into an existing folder; `settings` has what the command's options say of sampling."""
+    options = _sampling_options(settings)
     program = bj.joint_model(sky=sky)
     with log.step("fit", "Levenberg-Marquardt to the maximum of the posterior") as outcome:
         fit = bj.fit_map(program, images, progress=log.progress)
         outcome.append(f"{fit.layout.size} parameters, {'' if fit.converged else 'NOT '}converged")
         outcome += [f"{fit.iterations} iterations", f"chi2/dof {fit.chi2_per_dof:.4f}"]
-    names = ("method", "draws", "chains", "warmup", "seed", "target_accept", "max_tree_depth", "likelihood")
-    options = {name: getattr(settings, name) for name in names}
-    options |= {name: getattr(settings, name, None) for name in ("checkpoint", "until_ess", "max_seconds")}
     with log.step("sample", _told(settings)) as outcome:
         made_by = {"command": settings.command_line}
         posterior = bj.sample(program, images, init=fit, progress=log.progress, provenance=made_by, **options)
@@ -137,10 +135,34 @@ def fit_images(
         write_results(folder, posterior, fit, seconds=log.seconds, files=files, truth=truth)
     if settings.check:
         with log.step("check", "replicated data, prior sensitivity, information of each image") as outcome:
-            check = posterior.check(seed=settings.seed)
+            try:
+                check = posterior.check(seed=settings.seed)
+            except ValueError as error:  # the result stays: it is written already
+                outcome.append(f"not done: {error}")
+                return posterior
             write_check(folder, check)
             outcome.append(check.verdict.headline)
     return posterior
+
+
+def _sampling_options(settings: argparse.Namespace) -> dict[str, Any]:
+    """Options for `bj.sample`; those that do not go with the method, or a missing blackjax, are told before the fit."""
+    names = ("method", "draws", "chains", "warmup", "seed", "target_accept", "max_tree_depth", "likelihood")
+    options = {name: getattr(settings, name) for name in names}
+    options |= {name: getattr(settings, name, None) for name in ("checkpoint", "until_ess", "max_seconds")}
+    of_all = {
+        "method": settings.method,
+        "draws": settings.draws,
+        "chains": settings.chains,
+        "seed": settings.seed,
+    }
+    own = {
+        name: value for name, value in options.items() if name not in of_all and value not in (None, "auto")
+    }
+    check_options(settings.method, own)
+    if settings.method not in GAUSSIAN:
+        sampler_of(settings.method)
+    return options
 
 
 def _told(settings: argparse.Namespace) -> str:

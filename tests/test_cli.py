@@ -279,11 +279,30 @@ def test_failure_while_writing_leaves_nothing(quick, files, tmp_path, monkeypatc
         (["--warmup", "3"], ["--warmup", "from 10 on"]),
         (["--seed", "x"], ["--seed", "'x'"]),
         (["--tempo", "3"], ["--tempo", "--help"]),
+        (["--method", "laplace", "--until-ess", "100"], ["until_ess does not go with", "laplace"]),
     ],
 )
 def test_bad_options(files, tmp_path, capsys, options, words):
     refused(capsys, ["fit", *files, "--out", tmp_path / "x", *options], *words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_are_checked_before_the_fit(files, tmp_path, capsys, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("fitted")
+
+    monkeypatch.setattr("bayesjoint.fit_map", never)
+    out = ["--out", tmp_path / "x"]
+    refused(capsys, ["fit", *files, *out, "--method", "smc", "--checkpoint", "run"], "checkpoint does not go")
+    monkeypatch.setitem(sys.modules, "blackjax", None)
+    refused(capsys, ["fit", *files, *out, "--method", "smc"], "needs blackjax")
+
+
+def test_a_check_of_too_few_draws_leaves_the_result(files, tmp_path, capsys):
+    few = ["--draws", "10", "--chains", "2", "--warmup", "20", "--check"]
+    assert main([str(each) for each in ("fit", *files, "--out", tmp_path / "x", *few)]) == 0
+    assert "not done: this posterior has 20 draws" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "x" / "posterior.nc").is_file()
 
 
 def test_bad_files(files, tmp_path, capsys):

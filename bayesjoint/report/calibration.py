@@ -108,6 +108,7 @@ class Calibration:
         lines = [f"Calibration of {len(self.names)} scalars by {done} simulated fits"]
         if self.failures:
             lines[0] += f", and {len(self.failures)} that failed"
+            lines.append(f"  failed, the first by: {self.failures[0]}")
         if done:
             within, worst = self.coverage(), int(np.nanargmin(self.uniformity()))
             lines += [

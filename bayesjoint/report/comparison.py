@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesjoint.infer.verdict import Finding, Verdict
+from bayesjoint.report.likelihood_ratio import noise_scatter
 from bayesjoint.report.loo import UNRELIABLE, Loo
 from bayesjoint.report.posterior import Posterior
 
@@ -60,6 +61,10 @@ def compare(
     >>> found.best, found.is_clear
     ('any', True)
     """
+    if not isinstance(models, Mapping):
+        raise TypeError(
+            f"compare needs models by name, got a {type(models).__name__}: compare({{'a': a, 'b': b}})"
+        )
     if len(models) < 2:
         raise ValueError(
             f"compare needs two models or more, by name, got {len(models)}: compare({{'a': a, 'b': b}})"
@@ -70,6 +75,11 @@ def compare(
             raise TypeError(
                 f"{name!r} is a {type(model).__name__}: give a Posterior, or what Posterior.loo gives"
             )
+        if isinstance(model, Posterior) and model.program is None:
+            raise ValueError(
+                f"{name!r} is a posterior from a file, which does not know its program: give posterior.loo(program) for it"
+            )
+    for name, model in models.items():
         found[name] = model if isinstance(model, Loo) else model.loo(draws=draws, block=block)
     _check_same(found)
     order = sorted(found, key=lambda name: -found[name].elpd)
@@ -126,13 +136,22 @@ class Comparison:
     def noise_error(self, a: str, b: str) -> float:
         """How far the difference in elpd would scatter by the noise of the pixels alone.
 
-        Each pixel adds its noise times the difference of the two models, over its variance. The standard error of
-        `difference` also takes for scatter that models differ in some blocks and not in others: where few blocks carry
-        the difference it is far larger, and depends on their size.
+        Each pixel adds the scatter of the difference of its two log densities: under Gaussian noise of one width, its noise
+        times the difference of the two models, over its variance. Where their noise differs, data scatter as the model has
+        them under which that is less: tails add to the difference whatever they add to its scatter. The standard error of
+        `difference` also takes for scatter that models differ in some blocks and not in others: where few blocks carry the
+        difference it is far larger, and depends on their size.
         """
-        one, other = self.models[a], self.models[b]
-        parts = zip(one.labels, one.models, other.models, one.sigmas, strict=True)
-        return float(np.sqrt(sum(np.sum((((m - n) / s)[labels >= 0]) ** 2) for labels, m, n, s in parts)))
+        pair = min(a, b), max(a, b)
+        if pair not in self._noise_errors:
+            one, other = (self.models[name] for name in pair)
+            self._noise_errors[pair] = min(noise_scatter(one, other), noise_scatter(other, one))
+        return self._noise_errors[pair]
+
+    @cached_property
+    def _noise_errors(self) -> dict[tuple[str, str], float]:
+        """Those known already."""
+        return {}
 
     def clearly(self, a: str, b: str) -> bool:
         """Whether a is better than b by over 4 in elpd and over 2 standard errors of noise.

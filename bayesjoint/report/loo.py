@@ -17,6 +17,7 @@ from bayesjoint.infer.pixels import Place
 from bayesjoint.infer.residuals import one_of
 from bayesjoint.infer.space import Program
 from bayesjoint.infer.verdict import Finding, Verdict, counted
+from bayesjoint.light.noise import Noise
 from bayesjoint.light.noise_density import variance_of
 from bayesjoint.report.checking import Rendering, rendering
 from bayesjoint.report.posterior import Posterior
@@ -48,6 +49,8 @@ class Loo:
         Numbers that the program samples.
     data : str
         A fingerprint of the pixels.
+    noises : tuple of tuple of Noise
+        What each image's noise is at the best draw beside its inverse variances.
     """
 
     names: tuple[str, ...]
@@ -61,6 +64,7 @@ class Loo:
     draws: int = 0
     latents: int = 0
     data: str = ""
+    noises: tuple[tuple[Noise, ...], ...] = field(default=(), repr=False)
 
     @property
     def elpd(self) -> float:
@@ -146,18 +150,18 @@ def leave_blocks_out(
     made = known.program, known.layout, some, known.args
     found = block_log_densities(*made, known.places, labels, known.means)
     blocks = leave_one_out(np.concatenate(found, axis=1))
-    models, sigmas = zip(*(_model_and_sigma(known, place) for place in known.places), strict=True)
+    models, sigmas, noises = zip(*(_at_best(known, place) for place in known.places), strict=True)
     names, data = tuple(image.name for image in images), _fingerprint(images)
-    return Loo(names, images, labels, models, sigmas, *blocks, len(some), known.layout.size, data)
+    return Loo(names, images, labels, models, sigmas, *blocks, len(some), known.layout.size, data, noises)
 
 
-def _model_and_sigma(known: Rendering, place: Place) -> tuple[np.ndarray, np.ndarray]:
-    """Model pixels of an image at the best draw, and how wide its noise is there."""
+def _at_best(known: Rendering, place: Place) -> tuple[np.ndarray, np.ndarray, tuple[Noise, ...]]:
+    """Model pixels of an image at the best draw, how wide its noise is there, and what the noise is."""
     image, site, row = place
     ny, nx = image.shape
     model = np.asarray(known.means[site][row])[:ny, :nx]
-    variance = variance_of(one_of(known.noises.get(site, ()), row), model, image.invvar)
-    return model, np.sqrt(np.asarray(variance))
+    noise = one_of(known.noises.get(site, ()), row)
+    return model, np.sqrt(np.asarray(variance_of(noise, model, image.invvar))), noise
 
 
 def _side(image: Image, block: float | None) -> int:

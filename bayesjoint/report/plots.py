@@ -225,9 +225,9 @@ def plot_trace(
             _trace_row(row, q, truth_of(q, truths))
             row[0].set_ylabel(axis_label(q, several, "\n"), fontsize=7)
             r_hat, bulk, tail = diagnose(q.draws)
-            row[0].set_title(
-                f"R-hat {r_hat:.3f}, ESS {bulk:.0f} bulk, {tail:.0f} tail", fontsize=7, loc="right", pad=2
-            )
+            mixing = "" if np.isnan(r_hat) else f"R-hat {r_hat:.3f}, "
+            title = f"{mixing}ESS {bulk:.0f} bulk, {tail:.0f} tail"
+            row[0].set_title(title, fontsize=7, loc="right", pad=2)
         for ax in axes[:-1, 0]:
             ax.tick_params(labelbottom=False)
         axes[-1, 0].set_xlabel("draw")

@@ -255,7 +255,8 @@ def _check_limits(until_ess: float | None, max_seconds: float | None) -> None:
 
 
 def _check_whole(name: str, count: Any, least: int) -> None:
-    if not isinstance(count, int | float | np.number) or count != int(count) or count < least:
+    is_number = isinstance(count, int | float | np.number) and np.isfinite(count)
+    if not is_number or count != int(count) or count < least:
         raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
 
 
@@ -265,6 +266,8 @@ def _check_init(program: Program, args: tuple, fit: MapFit) -> None:
         raise ValueError(
             "sample needs 64-bit floats and got 32: call numpyro.enable_x64() before making arrays"
         )
+    if not isinstance(fit, MapFit):
+        raise TypeError(f"init must be what bj.fit_map gives, got {type(fit).__name__}")
     latents = find_latents(program, args)
     if latents != fit.layout:
         raise ValueError(

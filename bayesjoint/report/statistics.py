@@ -44,10 +44,12 @@ def diagnose(draws: np.ndarray) -> tuple[float, float, float]:
 
 
 def pareto_k(log_ratios: np.ndarray) -> float:
-    """Shape of the tail of importance ratios: under 0.7 they can be trusted.
+    """Shape of the tail of importance ratios: under 0.7 they can be trusted; infinite where too few tell.
 
     (Vehtari et al. 2024, JMLR 25, 72.)
     """
+    if np.size(log_ratios) < 2:
+        return np.inf
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return float(arviz().psislw(np.array(log_ratios))[1])

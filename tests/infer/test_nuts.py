@@ -147,6 +147,7 @@ def test_a_chain_that_fails_raises():
     ("option", "words"),
     [
         ({"draws": 0}, "draws must be a whole number from 1 on, got 0"),
+        ({"draws": float("nan")}, "draws must be a whole number from 1 on, got nan"),
         ({"chains": 1.5}, "chains must be a whole number from 1 on, got 1.5"),
         ({"warmup": 3}, "warmup must be a whole number from 10 on, got 3"),
         ({"draws": "many"}, "draws must be a whole number from 1 on, got 'many'"),

@@ -64,6 +64,16 @@ def test_numbers_of_numpy_are_numbers(images):
     assert posterior.extend(draws=5, progress=False).idata.posterior.sizes["draw"] == 25
 
 
+def test_a_single_draw_is_not_trusted(images):
+    posterior = bj.sample(bj.joint_model(), images, draws=1, chains=1, warmup=50, progress=False)
+    assert "NOT to be trusted" in repr(posterior)
+
+
+def test_an_init_that_is_no_fit_is_told(images):
+    with pytest.raises(TypeError, match=r"init must be what bj\.fit_map gives, got str"):
+        bj.sample(bj.joint_model(), images, init="fit")
+
+
 def test_too_few_draws_to_learn_from_take_the_exact_road(images, monkeypatch):
     monkeypatch.setattr(draws_module, "TOLERATED_ERROR", 0.0)
     posterior = bj.sample(bj.joint_model(), images, draws=2, chains=2, warmup=30, progress=False)

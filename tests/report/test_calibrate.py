@@ -104,7 +104,7 @@ def test_going_on(found, images, monkeypatch):
 
     monkeypatch.setattr("bayesjoint.report.calibrate.simulate", noted)
     again = bj.calibrate(two_fluxes, images, n=40, folder=folder, workers=1, draws=200)
-    assert made == [(0, 3)]
+    assert made == [(0, 0), (0, 3)]  # the first tells that the program is the same
     np.testing.assert_allclose(again.rank, calibration.rank)
     with pytest.raises(
         ValueError, match="holds the calibration of other images, another program, seed or options"
@@ -116,7 +116,32 @@ def test_failures_are_results():
     done = {"quantities": {"x": {"rank": 0.4, "pull": -0.2}}, "trusted": True, "seconds": 1.0}
     calibration = Calibration.from_results([done, {"failed": "no light", "seconds": 2.0}])
     assert calibration.failures == ("no light",) and len(calibration.rank) == 1
-    assert "1 that failed" in repr(calibration)
+    assert "1 that failed" in repr(calibration) and "no light" in repr(calibration)
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_folder_of_another_prior(images, tmp_path, around):
+    """A program that was edited keeps its name, but not what it left in a folder."""
+
+    def program_of(width):
+        def program(images):
+            flux = numpyro.sample("star_brightness", dist.Normal(50.0, width))
+            bj.observe(images, bj.PointSource(PLACE, flux, name="star"))
+
+        return program
+
+    options = {"n": 1, "folder": tmp_path, "draws": 50, "chains": 1, "progress": False}
+    options |= {"around": bj.fit_map(program_of(20.0), images, progress=False)} if around else {}
+    first = bj.calibrate(program_of(20.0), images, **options)
+    np.testing.assert_array_equal(bj.calibrate(program_of(20.0), images, **options).rank, first.rank)
+    with pytest.raises(ValueError, match="holds the calibration of other images, another program"):
+        bj.calibrate(program_of(30.0), images, **options)
+
+
+@pytest.mark.parametrize("n", [0, 1.5])
+def test_bad_number(images, n):
+    with pytest.raises(ValueError, match="n must be a whole number from 1 on"):
+        bj.calibrate(two_fluxes, images, n=n)
 
 
 def test_programs_that_do_not_travel(images):

@@ -176,6 +176,53 @@ def test_noise_error():
     assert comparison.difference("star", "dark")[1] > 1.5 * scatter
 
 
+def scatter_of_ratio(noise):
+    """Of ln N(u) - ln p(u) over the pixels of an image, u standard normal."""
+    if isinstance(noise, bj.NoiseScale):
+        other = stats.norm(scale=noise.factor)
+    else:
+        other = stats.t(noise.df)
+    u = np.linspace(-9, 9, 4001)
+    weight, ratio = stats.norm.pdf(u) * (u[1] - u[0]), stats.norm.logpdf(u) - other.logpdf(u)
+    return np.sqrt(np.sum(weight * ratio**2) - np.sum(weight * ratio) ** 2)
+
+
+@pytest.mark.parametrize("noise", [bj.NoiseScale(1.1), bj.StudentTNoise(8.0)])
+def test_noise_error_of_other_noise(images, posterior, noise):
+    """Models of the same light that differ in their noise are no closer to each other than their pixels tell."""
+
+    def other(images):
+        flux = numpyro.sample("flux", dist.Normal(*PRIORS["flux"]))
+        sky = numpyro.sample("sky", dist.Normal(*PRIORS["sky"]))
+        bj.observe(images, bj.PointSource(PLACE, flux), bj.FlatSky(sky), noise)
+
+    second = bj.sample(other, images, draws=100, chains=2, warmup=100, progress=False)
+    found = bj.compare({"plain": posterior, "other": second}, draws=100)
+    pixels = np.sum(np.asarray(images[0].invvar) > 0)
+    wanted = np.sqrt(pixels) * scatter_of_ratio(noise)
+    assert found.noise_error("plain", "other") == pytest.approx(wanted, rel=0.1)
+    assert found.noise_error("other", "plain") == found.noise_error("plain", "other")
+
+
+def test_outliers_are_preferred(images):
+    """However far they scatter, a model that knows of them is clearly better than one that does not."""
+    image = images[0]
+    rng = np.random.default_rng(2)
+    data = image.data + 30 * SIGMA * rng.normal(size=SHAPE) * (rng.random(SHAPE) < 0.05)
+    hit = bj.ImageSet([star_image(data=data)])
+
+    def outliers(images):
+        flux = numpyro.sample("flux", dist.Normal(*PRIORS["flux"]))
+        sky = numpyro.sample("sky", dist.Normal(*PRIORS["sky"]))
+        light = bj.PointSource(PLACE, flux), bj.FlatSky(sky)
+        bj.observe(images, *light, bj.ContaminatedNoise(0.05, 30.0))
+
+    options = {"draws": 100, "chains": 2, "warmup": 100, "progress": False}
+    models = {"plain": bj.sample(linear, hit, **options), "outliers": bj.sample(outliers, hit, **options)}
+    found = bj.compare(models, draws=200)
+    assert found.best == "outliers" and found.is_clear
+
+
 def test_preference_that_hangs_on_one_block(loo):
     """A model ahead only where its importance ratios fail is not preferred."""
     ahead = np.zeros(loo.pointwise.size)
@@ -207,8 +254,10 @@ def test_bad_input(posterior, loo, tmp_path):
     with pytest.raises(ValueError, match="block must be a side in arcsec"):
         posterior.loo(block=0.0)
     loaded = bj.Posterior.load(posterior.save(tmp_path / "posterior.nc"))
-    with pytest.raises(ValueError, match="does not know its program"):
+    with pytest.raises(ValueError, match=r"'b' is a posterior from a file.*give posterior.loo\(program\)"):
         bj.compare({"a": loo, "b": loaded})
+    with pytest.raises(TypeError, match="compare needs models by name, got a list"):
+        bj.compare([loo, loo])
 
 
 def test_too_few_draws(images):

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from bayesjoint.report import images_plot, plots
+from bayesjoint.report.plots import plot_trace
 from bayesjoint.report.quantities import Quantity
 
 
@@ -137,6 +138,12 @@ def test_trace(posterior, tmp_path):
     assert "R-hat 1.00" in figure.axes[0].get_title(loc="right")
     assert len(figure.axes[0].lines) == 4
     assert written(figure, tmp_path / "trace.png") > 50_000
+
+
+def test_trace_without_chains(posterior):
+    """Where R-hat does not apply it is not written."""
+    figure = plot_trace(posterior.quantities, lambda draws: (np.nan, 500.0, 400.0), parameters=["q"])
+    assert figure.axes[0].get_title(loc="right") == "ESS 500 bulk, 400 tail"
 
 
 def test_colours_figure_shows_values_and_truths(posterior):
