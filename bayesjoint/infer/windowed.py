@@ -6,6 +6,7 @@ together on the host (`overlaps.py`). What all sources share (skies, the PSF, no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import compress
 from typing import Any, NamedTuple
@@ -21,14 +22,13 @@ from bayesjoint.infer.overlaps import Columns, ImageTerms, assemble
 from bayesjoint.infer.space import Layout, Program, prior_and_light
 from bayesjoint.light.noise import Noise
 from bayesjoint.light.noise_density import density_terms
-from bayesjoint.light.profile import Profile
 from bayesjoint.light.psf_state import PSFCoefficients, Seeing
 from bayesjoint.light.registration import Registration
 from bayesjoint.light.windowed import Windowed, WindowedKind
 from bayesjoint.model.observe import GaussianPixels
 from bayesjoint.render.images import Light, either
-from bayesjoint.render.place import frames_of, is_source, place, place_source, psf_latents
-from bayesjoint.render.spectral import draw, draw_window
+from bayesjoint.render.place import frames_of, is_source, place, place_source
+from bayesjoint.render.spectral import add_windows, draw, draw_window
 
 
 class FieldTerms(NamedTuple):
@@ -118,44 +118,74 @@ def field_terms(program: Program, layout: Layout, z, args: tuple) -> FieldTerms:
     return FieldTerms(log_prior, gradient, hessian, inside, by_z, images, means, noises)
 
 
+class _Moving(NamedTuple):
+    """Something placed on an image, how that moves along each of its parameters (leading axis), and its nodes."""
+
+    here: Any
+    moves: Any
+    grid: Any
+
+
+def _moving(function: Callable[[Any], tuple[Any, Any]], parameters, directions) -> _Moving:
+    """A function, of places and their nodes, along directions (k, K)."""
+
+    def along(direction):
+        return jax.jvp(function, (parameters,), (direction,), has_aux=True)
+
+    return _Moving(*jax.vmap(along, out_axes=(None, 0, None))(directions))
+
+
+def _pixels_along(draw_it: Callable[[Any], jax.Array], moving: _Moving) -> tuple[jax.Array, jax.Array]:
+    """Pixels, and how they move, one direction after the other: all at once they would not fit the cache."""
+    if not jax.tree.leaves(moving.moves)[0].shape[0]:
+        pixels = draw_it(moving.here)
+        return pixels, jnp.zeros((0, *pixels.shape), pixels.dtype)
+
+    def step(_, move):
+        return jax.jvp(draw_it, (moving.here,), (move,))
+
+    blank = jax.eval_shape(draw_it, moving.here)
+    return jax.lax.scan(step, jnp.zeros(blank.shape, blank.dtype), moving.moves)
+
+
 def _stack_terms(light: Light, sites: list[dict]) -> list[tuple[ImageTerms, jax.Array]]:
     """The terms of each stack's images, and their model pixels."""
-    frames, (own, shared), noise = frames_of(light.stacks), light.tables(), light.noise()
     together, _ = _places(light)
     components = jax.tree.unflatten(light.treedef, light.leaves)
+    sources = [c for c in components if is_source(c)]
+    # what all share moves windowed sources where images may be off by something
     moved = any(isinstance(c, Registration | Seeing | PSFCoefficients) for c in components)
+    kept = [moved or not isinstance(source, Windowed) for source in sources]
+    parameters, (own, shared), noise = light.parameters(), light.tables(), light.noise()
 
-    def one(inputs):
-        image, data, weight, frame, parameters, own, noise = inputs
-        tables = either(own, shared)
-
-        def placed(t):
-            return place(frame, light.components(t))
-
-        def along(direction):
-            return jax.jvp(placed, (parameters,), (direction,), has_aux=True)
+    def place_all(frame, parameters):
+        def common(t):
+            parts = light.components(t)
+            return place(frame, tuple(c for c in parts if moved or not isinstance(c, Windowed)))
 
         basis = jnp.asarray(np.eye(parameters.shape[0])[together], parameters.dtype)
-        scene, moves, grids = jax.vmap(along, out_axes=(None, 0, None))(basis)
+        return _moving(common, parameters, basis), _place_windows(frame, light.components(parameters))
 
-        def pixels(scene):
-            return draw(image, scene, grids, light.kinds, tables)
+    def one(inputs):
+        image, data, weight, common, windows, own, noise = inputs
+        tables, latents = either(own, shared), common.here.psf
 
-        def still(scene):
-            """Without the windowed sources, where nothing that is shared moves those."""
-            kept = [not isinstance(kind, WindowedKind) or moved for kind in light.kinds]
-            parts: Any = [tuple(compress(each, kept)) for each in (scene.sources, grids, light.kinds, tables)]
-            sources, nodes, kinds, own_tables = parts
-            return draw(image, scene._replace(sources=sources), nodes, kinds, own_tables)
+        def draw_common(scene):
+            kinds, own_tables = (tuple(compress(each, kept)) for each in (light.kinds, tables))
+            return draw(image, scene, common.grid, kinds, own_tables)  # pyright: ignore[reportArgumentType]
 
-        model = pixels(scene)
-        columns = jax.lax.map(lambda move: jax.jvp(still, (scene,), (move,))[1], moves)
-        windows = _window_columns(image, frame, light.components(parameters), tables)
-        return _terms(noise, image, data, model, weight, columns, windows), model
+        model, columns = _pixels_along(draw_common, common)
+        found = []
+        windowed = [(c.kind, t) for c, t in zip(sources, tables, strict=True) if isinstance(c, Windowed)]
+        for (kind, table), moving in zip(windowed, windows, strict=True):
+            stamps, slopes = _draw_windows(image, kind, moving, table, latents)
+            model = model if moved else model + add_windows(image, kind, moving.here.origin, stamps)
+            found.append(Columns(slopes, moving.here.origin))
+        return _terms(noise, image, data, model, weight, columns, tuple(found)), model
 
-    found = []
+    placed, found = jax.vmap(place_all)(frames_of(light.stacks), parameters), []
     for site, stack, rows in zip(sites, light.stacks, light.rows(), strict=True):
-        inputs = jax.tree.map(lambda a, rows=rows: a[rows], (frames, light.parameters(), own, noise))
+        inputs = jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own, noise))
         known = stack.without_data(), site["value"], site_weights(site, stack.invvar.shape[0])
         found.append(jax.lax.map(one, (*known, *inputs)))
     return found
@@ -173,47 +203,42 @@ def _terms(noise: tuple, image, data, model, weight, columns, windows) -> ImageT
     return ImageTerms(value, information * (data - model), information, columns, windows, *nothing)
 
 
-def _window_columns(image, frame, components: tuple, tables: tuple) -> tuple[Columns, ...]:
-    """The slopes of every windowed source's pixels in its own parameters."""
-    corrections, latents = [c for c in components if isinstance(c, Registration)], psf_latents(components)
-    sources, found = [c for c in components if is_source(c)], []
-    for component, table in zip(sources, tables, strict=True):
-        if isinstance(component, Windowed):
-            found.append(
-                _columns_of(image, frame, component, table, corrections, latents),
-            )
+def _place_windows(frame, components: tuple) -> tuple[_Moving, ...]:
+    """Of each `Windowed` where its sources are on one image, and how each moves with its own parameters."""
+    corrections, found = [c for c in components if isinstance(c, Registration)], []
+    for component in components:
+        if not isinstance(component, Windowed):
+            continue
+        leaves, treedef = jax.tree.flatten(component.sources)
+        shapes = [leaf.shape[1:] for leaf in leaves]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+
+        def one(parameters, treedef=treedef, shapes=shapes, ends=ends, window=component.window):
+            def placed(t):
+                pieces = [p.reshape(shape) for p, shape in zip(jnp.split(t, ends), shapes, strict=True)]
+                return place_source(
+                    jax.tree.unflatten(treedef, pieces), frame, corrections, frame.windows[window]
+                )
+
+            return _moving(placed, parameters, jnp.eye(parameters.size, dtype=parameters.dtype))
+
+        flat = jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
+        found.append(jax.lax.map(one, flat))
     return tuple(found)
 
 
-def _columns_of(image, frame, component: Windowed, table, corrections, latents) -> Columns:
-    leaves, treedef = jax.tree.flatten(component.sources)
-    shapes = [leaf.shape[1:] for leaf in leaves]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
-    flat = jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
-    kind = component.kind
+def _draw_windows(image, kind: WindowedKind, moving: _Moving, table, latents) -> tuple[jax.Array, jax.Array]:
+    """Pixels (S, size, size) of sources in windows, and their slopes (S, k, size, size)."""
 
     def one(inputs):
-        parameters, table = inputs
-
-        def placed(t):
-            pieces = [p.reshape(shape) for p, shape in zip(jnp.split(t, ends), shapes, strict=True)]
-            return place_source(
-                jax.tree.unflatten(treedef, pieces), frame, corrections, frame.windows[kind.window]
-            )
-
-        def along(direction):
-            return jax.jvp(placed, (parameters,), (direction,), has_aux=True)
-
-        source, moves, grid = jax.vmap(along, out_axes=(None, 0, None))(jnp.eye(parameters.size))
+        moving, table = inputs
 
         def pixels(source):
-            return draw_window(image, source, grid, kind, table, latents)
+            return draw_window(image, source, moving.grid, kind, table, latents)
 
-        return jax.lax.map(lambda move: jax.jvp(pixels, (source,), (move,))[1], moves), source.origin
+        return _pixels_along(pixels, moving)
 
-    if isinstance(component.sources, Profile) and table is not None:
-        return Columns(*jax.lax.map(one, (flat, table)))
-    return Columns(*jax.lax.map(lambda parameters: one((parameters, None)), flat))
+    return jax.lax.map(one, (moving, table))
 
 
 def expand_field(

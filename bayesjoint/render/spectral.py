@@ -81,18 +81,23 @@ def draw_windows(
     image: Image, sources: Place, grid, kind: WindowedKind, table, latents: PSFLatents
 ) -> jax.Array:
     """Model pixels (ny, nx) of sources (their arrays have a leading axis) each in a window of its own."""
-    size = image.window_lattices[kind.window].size
 
     def one(each):
         source, grid, table = each
         return draw_window(image, source, grid, kind, table, latents)
 
     stamps = jax.lax.map(one, (sources, grid, table), batch_size=AT_ONCE)
+    return add_windows(image, kind, sources.origin, stamps)
+
+
+def add_windows(image: Image, kind: WindowedKind, origin, stamps) -> jax.Array:
+    """The image (ny, nx) that windows' pixels (S, size, size), from their first ones (S, 2) on, add up to."""
+    size = image.window_lattices[kind.window].size
     if not size:
         return jnp.sum(stamps, axis=0)
     (ny, nx), limit = image.shape, jnp.asarray(image.shape[::-1], jnp.int32)
     # windows may hang over the edges, or lie beyond them, in a margin that is cut off
-    corner = jnp.clip(sources.origin.astype(jnp.int32) + size, 0, limit[None] + size)
+    corner = jnp.clip(origin.astype(jnp.int32) + size, 0, limit[None] + size)
 
     def add(pixels, window):
         (x, y), stamp = window
