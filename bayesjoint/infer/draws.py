@@ -128,11 +128,14 @@ def constrain(
 
 
 def value_dims(program: Program, args: tuple, values: dict[str, np.ndarray]) -> dict[str, tuple[str, ...]]:
-    """Names of the trailing axes of each value: the plates of latents; bands for fluxes; else numbered."""
+    """Names of the trailing axes of each value: plates of latents that are known; bands for fluxes; else numbered."""
     images = args[0]
     lengths = {}
     if isinstance(images, ImageSet):
         lengths = {"band": len(images.bands), "image": len(images)}
+        if images.sources is not None:
+            galaxies = len(images.sources.of_kind("galaxy"))
+            lengths |= {"source": len(images.sources), "galaxy": galaxies}
     plates = latent_plates(program, args)
     dims = {}
     for name, value in values.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +48,8 @@ def scene_model(name: str = "source", *, sky: bool = True) -> Callable[[ImageSet
     all of them: `<name>_east`, `<name>_north` (Normal about where each was found, a quarter of size and seeing wide); in
     the plate "galaxy" over those that are no stars: `<name>_ellipticity`, `<name>_n`, `<name>_Re_circular` (priors as
     those of `sample_structure`, about what was measured); in the plates "band" and "source": `<name>_total`, nJy (Normal
-    about 0, ten times as wide as the flux found and as noise could hide). For each source of the table `<its name>_flux`,
-    per band, is deterministic.
+    about 0, ten times as wide as the flux found and as noise could hide). Of each source of the table east, north, q, pa, n,
+    Re and, in each band, flux are deterministic, as `<its name>_Re`, and reported under its name.
 
     Parameters
     ----------
@@ -78,10 +78,11 @@ def sample_sources(name: str, images: ImageSet, sources: SourceStart) -> list[An
     scale = 10 * (jnp.abs(sources.flux) + 5 * sources.flux_error)
     with numpyro.plate("band", len(images.bands), dim=-2), numpyro.plate("source", len(sources), dim=-1):
         total = numpyro.sample(f"{name}_total", dist.Normal(0.0, scale))
-    for own, flux in zip(sources.names, jnp.moveaxis(jnp.asarray(total), 1, 0), strict=True):
-        numpyro.deterministic(f"{own}_flux", flux)
     centre = jnp.stack([east, north], axis=-1)
     structure = _sample_shapes(name, sources, galaxies) if galaxies.size else {}
+    everyone = {"east": east, "north": north, "flux": jnp.moveaxis(jnp.asarray(total), 1, 0)}
+    _report([sources.names[i] for i in galaxies], structure)
+    _report(sources.names, everyone)
     return _components(sources, centre, total, structure, galaxies)
 
 
@@ -96,8 +97,14 @@ def _sample_shapes(name: str, sources: SourceStart, galaxies: np.ndarray) -> dic
         index = numpyro.sample(f"{name}_n", sersic_index_prior())
         circular = numpyro.sample(f"{name}_Re_circular", dist.LogNormal(log_size, 1.0))
     q, pa = axis_ratio_and_angle(shape)
-    q, pa = numpyro.deterministic(f"{name}_q", q), numpyro.deterministic(f"{name}_pa", pa)
-    return {"q": q, "pa": pa, "n": index, "Re": numpyro.deterministic(f"{name}_Re", circular / jnp.sqrt(q))}
+    return {"q": q, "pa": pa, "n": index, "Re": circular / jnp.sqrt(q)}
+
+
+def _report(names: Sequence[str], parameters: dict[str, Any]) -> None:
+    """Each source's parameters under its own name, so that a posterior tells of it as of any other source."""
+    for parameter, values in parameters.items():
+        for own, value in zip(names, jnp.asarray(values), strict=True):
+            numpyro.deterministic(f"{own}_{parameter}", value)
 
 
 def _components(sources: SourceStart, centre, total, structure: dict, galaxies: np.ndarray) -> list[Any]:

@@ -27,6 +27,7 @@ UNITS = {
     "sky_gradient": "nJy / (arcmin arcsec2)",
 }
 SKIES = ("sky", "sky_gradient")
+FIELD = {"source", "galaxy"}  # plates of a field, whose members are reported under names of their own
 AUXILIARY = ("ellipticity", "Re_circular", "centre", "total")  # other forms of what is reported
 
 
@@ -166,6 +167,8 @@ def _of_site(site: str, draws: np.ndarray, layout: Layout, sources: tuple[str, .
     if parameter in AUXILIARY:
         return
     dims = tuple(layout.dims.get(site, ()))
+    if FIELD & set(dims):
+        return
     dims += tuple(f"{site}_dim_{i}" for i in range(len(dims), draws.ndim - 2))
     if parameter == "flux" and not dims and not image:  # one flux for all bands
         draws, dims = np.broadcast_to(draws[..., None], (*draws.shape, len(layout.bands))), ("band",)

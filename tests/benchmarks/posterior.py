@@ -249,7 +249,7 @@ def observed(args: argparse.Namespace) -> list[dict]:
     numpyro.enable_x64()
     from posterior_observed import all_sets
 
-    return all_sets(Path(args.observed))
+    return all_sets(Path(args.observed), args.page.parent.parent / "figures")
 
 
 def _scene(folder: str) -> Path:

@@ -194,15 +194,20 @@ def observed(rows: list[dict]) -> str:
         "R-hat",
         "verdict",
     )
-    words = []
+    words, names = [], dict.fromkeys(row["set"] for row in rows)
     for row in rows:
         what = "; ".join(f["what"] for f in row["findings"])
-        words.append(f"- *{row['set']}, {row['variant']}*: {what or 'nothing to look at'}.")
+        stopped = f" Stopped: {row['stopped']}." if row["stopped"] else ""
+        words.append(f"- *{row['set']}, {row['variant']}*: {what or 'nothing to look at'}.{stopped}")
     return (
         "## Observed galaxies\n\n"
         + markdown_table(columns, table)
         + "\nWhat the verdicts say:\n\n"
         + "\n".join(words)
+        + "\n\n"
+        + "\n".join(
+            f"![Data, model and residuals of {name}](../figures/observed_{name}.png)" for name in names
+        )
         + "\n"
     )
 
