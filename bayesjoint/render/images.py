@@ -19,7 +19,7 @@ from bayesjoint.light.profile import Kind, Profile
 from bayesjoint.light.psf_state import Seeing
 from bayesjoint.light.pytree import event_axes, owner_of
 from bayesjoint.light.ranges import hold_traced, range_of
-from bayesjoint.light.windowed import Windowed
+from bayesjoint.light.windowed import Windowed, WindowedKind
 from bayesjoint.render.checks import check_fits, spread_range, spreads_of
 from bayesjoint.render.place import AT_ONCE, frames_of, is_source, place
 from bayesjoint.render.spectral import draw
@@ -171,10 +171,7 @@ class Light:
 def render_light(light: Light) -> tuple[jax.Array, ...]:
     """Model pixels (images, ny, nx) of each stack, nJy."""
 
-    def place_one(frame, *leaves):
-        return place(frame, jax.tree.unflatten(light.treedef, leaves))
-
-    placed = jax.vmap(place_one, in_axes=(0, *light.axes))(frames_of(light.stacks), *light.leaves)
+    placed = _place_all(light)
     own, shared = light.tables()
 
     def draw_one(image, scene, grids, own):
@@ -184,6 +181,23 @@ def render_light(light: Light) -> tuple[jax.Array, ...]:
         jax.vmap(draw_one)(stack, *jax.tree.map(lambda a, rows=rows: a[rows], (*placed, own)))
         for stack, rows in zip(light.stacks, light.rows(), strict=True)
     )
+
+
+def _place_all(light: Light) -> tuple:
+    """All components on each image, and the nodes of their smooth parts."""
+    varying = [leaf for leaf, axis in zip(light.leaves, light.axes, strict=True) if axis == 0]
+
+    def place_one(inputs):
+        frame, own = inputs
+        rest = iter(own)
+        pairs = zip(light.leaves, light.axes, strict=True)
+        return place(frame, light.treedef.unflatten([next(rest) if a == 0 else leaf for leaf, a in pairs]))
+
+    inputs = frames_of(light.stacks), varying
+    if any(isinstance(kind, WindowedKind) for kind in light.kinds):
+        # sources are gone through one by one there, and JAX cannot map over images what holds derivatives of its own
+        return jax.lax.map(place_one, inputs)
+    return jax.vmap(place_one)(inputs)
 
 
 def _tables_of(component: Any, axis: Any, dtype) -> tuple:

@@ -105,3 +105,21 @@ def test_what_is_refused(images):
         bj.Windowed(SKY)
     with pytest.raises(ValueError, match=r"centre must be \(sources, 2\), got shape \(2,\)"):
         bj.Windowed(bj.PointSource((0.0, 0.0), 1.0))
+
+
+def test_derivatives_of_several_images_of_one_stack():
+    blank = make_image((40, 40), 0.3, bj.gaussian_psf(1.2))
+    images = bj.ImageSet([blank.with_frame(blank.frame, name) for name in "abc"]).with_windows(6.0)
+
+    def total(q):
+        sources = bj.Sersic(jnp.array([[0.2, 0.1], [1.5, -0.7]]), q, 30.0, 1.5, 0.8, jnp.ones((3, 2)))
+        pixels = render_light(light_on_stacks(images, bj.Windowed(sources)))
+        return jnp.sum(pixels[0] ** 2)
+
+    q, step = jnp.array([0.5, 0.8]), 1e-6
+    slope = jax.jit(jax.grad(total))(q)
+    value = jax.jit(total)
+    for i in range(2):
+        move = step * jnp.eye(2)[i]
+        expected = (value(q + move) - value(q - move)) / (2 * step)
+        np.testing.assert_allclose(slope[i], expected, rtol=1e-6)

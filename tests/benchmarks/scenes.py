@@ -1,0 +1,282 @@
+"""Fields of many sources: what is found, how well it is fitted, and what it costs; writes docs/benchmarks/scenes.md.
+
+    python tests/benchmarks/scenes.py [--parts groups,sources,images] [--groups FOLDER ...]
+        [--results FOLDER] [--page docs/benchmarks/scenes.md]
+
+`--groups` takes folders with NNN_{r,W1,NUV}.fits (HDU 0 data, WCS, ZPT, BAND; INVVAR; PSF) and NNN_truth.json: `galaxies`, a
+list of east, north, q, pa, n, re and flux, a dict by band in the files' units. Each case runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from machine import markdown_table, measured
+from performance import run
+
+COUNTS = (1, 5, 20, 100, 200)
+IMAGES = (1, 3, 9, 27)
+BANDS = 5
+SIDE = 50  # pixels, whose square there is for each source
+SIGMA = 10.0  # nJy a pixel
+
+
+def main() -> None:
+    """Run the parts asked for and write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", default="groups,sources,images")
+    parser.add_argument("--groups", type=Path, nargs="*", default=[])
+    parser.add_argument("--results", type=Path, default=Path("docs/benchmarks/scenes"))
+    parser.add_argument("--page", type=Path, default=Path("docs/benchmarks/scenes.md"))
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.case:
+        print(json.dumps(one_case(json.loads(args.case))))
+        return
+    args.results.mkdir(parents=True, exist_ok=True)
+    for part in filter(None, args.parts.split(",")):
+        rows = [told(case) for case in cases(part, args.groups)]
+        saved = {"measured": measured(), "found": rows}
+        (args.results / f"{part}.json").write_text(json.dumps(saved, indent=1) + "\n")
+    found = {path.stem: json.loads(path.read_text()) for path in args.results.glob("*.json")}
+    args.page.write_text(page(found))
+
+
+def cases(part: str, folders: list[Path]) -> list[dict]:
+    """What is run of a part."""
+    if part == "groups":
+        truths = sorted(path for folder in folders for path in folder.glob("*_truth.json"))
+        return [{"group": str(path).removesuffix("_truth.json")} for path in truths]
+    if part == "sources":
+        return [{"sources": n, "images": BANDS} for n in COUNTS]
+    return [{"sources": 5, "images": n} for n in IMAGES]
+
+
+def told(case: dict) -> dict:
+    """One case, in a process of its own."""
+    done = run([sys.executable, __file__, "--case", json.dumps(case)])
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    print(case, {k: v for k, v in found.items() if not isinstance(v, list)}, flush=True)
+    return case | found
+
+
+def one_case(case: dict) -> dict[str, Any]:
+    """Find sources where they are looked for, fit twice, and compare with the truth."""
+    import numpyro
+
+    numpyro.enable_x64()
+    from peers_render import peak_mb
+
+    import bayesjoint as bj
+
+    images, truth = (
+        read_group(case["group"]) if "group" in case else simulated(case["sources"], case["images"])
+    )
+    began = time.perf_counter()
+    table = bj.find_sources(images)
+    found = time.perf_counter()
+    images, seconds = images.with_sources(table), []
+    for _ in range(2):
+        since = time.perf_counter()
+        fit = bj.fit_map(bj.scene_model(), images, progress=False)
+        seconds.append(time.perf_counter() - since)
+    row = compared(images, fit, truth)
+    return row | {
+        "parameters": fit.layout.size,
+        "pixels": int(fit.pixels.sum()),
+        "find_seconds": found - began,
+        "cold_seconds": seconds[0],
+        "warm_seconds": seconds[1],
+        "gradient_ms": gradient_ms(images, fit),
+        "iterations": fit.iterations,
+        "converged": fit.converged,
+        "chi2": (fit.chi2 / fit.pixels).tolist(),
+        "peak_gb": peak_mb() / 1024,
+    }
+
+
+def compared(images, fit, truth: dict[str, np.ndarray]) -> dict[str, Any]:
+    """How many true sources were found, how many are none, and deviations over errors of all that were."""
+    place = np.stack([fit.values["source_east"], fit.values["source_north"]], axis=1)
+    distance = np.hypot(*(truth["place"][:, None] - place[None]).transpose(2, 0, 1))
+    pairs = [(i, int(row.argmin())) for i, row in enumerate(distance) if row.min() < 1.0]
+    pulls = []
+    for i, j in pairs:
+        flux = f"{images.sources.names[j]}_flux"
+        pulls.append(((fit.values[flux] - truth["flux"][i]) / fit.errors[flux]).tolist())
+    return {
+        "true": len(truth["place"]),
+        "matched": len({j for _, j in pairs}),
+        "spurious": int(np.sum(distance.min(axis=0) > 1.0)),
+        "bands": list(images.bands),
+        "pulls": pulls,
+    }
+
+
+def gradient_ms(images, fit) -> float:
+    """One value and gradient of the log posterior."""
+    import jax
+
+    import bayesjoint as bj
+    from bayesjoint.infer.space import log_posterior
+
+    def posterior(z, args):
+        return log_posterior(bj.scene_model(), fit.layout, z, args)
+
+    both = jax.jit(jax.value_and_grad(posterior), compiler_options=bj.compiler_options())
+    args, times = jax.device_put((images,)), []
+    for _ in range(6):
+        began = time.perf_counter()
+        jax.block_until_ready(both(fit.unconstrained, args))
+        times.append(time.perf_counter() - began)
+    return 1e3 * float(np.median(times[1:]))
+
+
+def read_group(prefix: str) -> tuple[Any, dict[str, np.ndarray]]:
+    """The images of a simulated group, and where and how bright its galaxies are."""
+    import bayesjoint as bj
+
+    with open(f"{prefix}_truth.json") as file:
+        galaxies = json.load(file)["galaxies"]
+    bands = list(galaxies[0]["flux"])
+    images = bj.read_images(*(f"{prefix}_{band}.fits" for band in bands))
+    unit = [10 ** (0.4 * (31.4 - images[band].zeropoint)) for band in bands]
+    flux = np.array([[g["flux"][band] for band in bands] for g in galaxies]) * unit
+    return images, {"place": np.array([[g["east"], g["north"]] for g in galaxies]), "flux": flux}
+
+
+def simulated(count: int, number: int) -> tuple[Any, dict[str, np.ndarray]]:
+    """A square field of galaxies, `SIDE`^2 pixels for each, in images of as many bands."""
+    import jax
+    import jax.numpy as jnp
+    from helpers.scenes import make_image
+
+    import bayesjoint as bj
+
+    rng, side, scale = np.random.default_rng(3), int(np.ceil(SIDE * max(count, 4) ** 0.5)), 0.3
+    half = 0.5 * side * scale - 4
+    places = [rng.uniform(-half, half, 2)]
+    while len(places) < count:
+        new = rng.uniform(-half, half, 2)
+        if min(np.hypot(*(new - old)) for old in places) > 3.5:
+            places.append(new)
+    place, flux = np.array(places), 10 ** rng.uniform(3.4, 4.3, (count, number))
+    shape = {
+        "q": rng.uniform(0.4, 0.95, count),
+        "pa": rng.uniform(0, 180, count),
+        "n": rng.uniform(0.8, 3, count),
+    }
+    shape["Re"] = rng.uniform(0.6, 1.2, count)
+    unit = bj.Sersic(place, **shape, Ie=1.0)
+    images = []
+    draw = jax.jit(bj.render)
+    for i in range(number):
+        blank = make_image(
+            (side, side),
+            scale,
+            bj.gaussian_psf(1.0 + 0.02 * i),
+            invvar=np.full((side, side), SIGMA**-2),
+            name=f"b{i}",
+            band=f"b{i}",
+        ).with_windows(30.0)
+        light = bj.Windowed(bj.Sersic(place, **shape, Ie=jnp.asarray(flux[:, i]) / unit.flux))
+        images.append(blank.with_data(np.asarray(draw(blank, light)) + rng.normal(0, SIGMA, (side, side))))
+    return bj.ImageSet(images), {"place": place, "flux": flux}
+
+
+def page(found: dict[str, dict]) -> str:
+    """Markdown of the parts that are there."""
+    texts = [
+        "# Fields of many sources\n\nFound by `find_sources`, fitted by `scene_model` from what it gives, without "
+        "touching anything. Made by\n`python tests/benchmarks/scenes.py`.\n"
+    ]
+    for part, write in {"groups": groups, "sources": costs, "images": costs}.items():
+        if part in found:
+            texts.append(HEADS[part] + write(found[part]["found"]) + "\n" + found[part]["measured"] + "\n")
+    return "\n".join(texts)
+
+
+HEADS = {
+    "groups": "## Groups simulated with GalSim in r, W1 and NUV\n\nErrors are those of the best fit's Gaussian.\n\n",
+    "sources": f'## Cost against the number of sources, {BANDS} bands\n\nGalaxies of Re 0.6 to 1.2", one to {SIDE}² px.\n\n',
+    "images": "## Cost against the number of images, 5 sources\n\n",
+}
+
+
+def groups(rows: list[dict]) -> str:
+    """Table of the groups, and coverage of all their fluxes by band."""
+    table = [
+        (
+            Path(row["group"]).name,
+            f"{row['matched']} of {row['true']}, {row['spurious']}",
+            ", ".join(f"{x:.3f}" for x in row["chi2"]),
+            row["parameters"],
+            row["iterations"] if row["converged"] else f"{row['iterations']}, not converged",
+            *(f"{row[key]:.1f}" for key in ("find_seconds", "cold_seconds", "warm_seconds", "peak_gb")),
+        )
+        for row in rows
+    ]
+    columns = (
+        "group",
+        "found, spurious",
+        "chi²/pixel",
+        "parameters",
+        "iterations",
+        "find, s",
+        "fit cold, s",
+        "warm, s",
+    )
+    pulls = np.array([pull for row in rows for pull in row["pulls"]])
+    covered = [
+        (
+            band,
+            len(pulls),
+            *(f"{np.mean(np.abs(pulls[:, i]) < edge):.2f}" for edge in (0.9945, 1.96)),
+            f"{pulls[:, i].mean():+.2f}",
+        )
+        for i, band in enumerate(rows[0]["bands"])
+    ]
+    names = ("flux in", "galaxies", "within 68 %", "within 95 %", "mean deviation, sigma")
+    return markdown_table((*columns, "peak, GB"), table) + "\n" + markdown_table(names, covered)
+
+
+def costs(rows: list[dict]) -> str:
+    """Table of what each case cost."""
+    table = [
+        (
+            *(row[key] for key in ("sources", "images", "pixels", "parameters", "iterations")),
+            f"{row['matched']} of {row['true']}, {row['spurious']}",
+            *(f"{row[key]:.1f}" for key in ("find_seconds", "cold_seconds", "warm_seconds")),
+            f"{row['warm_seconds'] / max(row['iterations'], 1):.2f}",
+            f"{row['gradient_ms']:.0f}",
+            f"{row['peak_gb']:.1f}",
+        )
+        for row in rows
+    ]
+    columns = (
+        "sources",
+        "images",
+        "pixels",
+        "parameters",
+        "iterations",
+        "found, spurious",
+        "find, s",
+        "fit cold, s",
+    )
+    more = ("warm, s", "a step, s", "gradient, ms", "peak, GB")
+    return markdown_table((*columns, *more), table)
+
+
+if __name__ == "__main__":
+    main()
