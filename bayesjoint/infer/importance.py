@@ -39,6 +39,12 @@ def trusted_k(count: int) -> float:
     return min(1 - 1 / np.log10(max(count, 11)), TRUSTED_K)
 
 
+def effective_number(log_ratios: np.ndarray) -> float:
+    """How many draws of equal weight those of log ratios (N,) are worth, as they are."""
+    ratios = np.exp(log_ratios - np.max(log_ratios))
+    return float(ratios.sum() ** 2 / np.sum(ratios**2))
+
+
 def smoothed(log_ratios: np.ndarray) -> Smoothed:
     """Weights from log ratios (N,), the largest of them replaced by quantiles of the Pareto distribution they follow."""
     log_ratios = np.where(np.isfinite(log_ratios), log_ratios, -np.inf)

@@ -14,7 +14,7 @@ from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.compress import Fitted, exact_log_posteriors
 from bayesjoint.infer.draws import Draws, constrain, value_dims
 from bayesjoint.infer.fit import MapFit
-from bayesjoint.infer.importance import smoothed
+from bayesjoint.infer.importance import effective_number, smoothed
 from bayesjoint.infer.nuts import run_nuts
 from bayesjoint.infer.space import Layout, Program, latent_ends
 from bayesjoint.infer.stage import Region, Stage, compressed_stage, exact_stage
@@ -29,6 +29,7 @@ Sampler = Callable[..., Chains]
 TRAINING_DRAWS = 256
 INFLATION = 1.5
 CHECKED_DRAWS = 200
+NEARLY_EQUAL = 0.99  # effective number of importance ratios over their number
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,14 +176,16 @@ def as_draws(run: Run, road: Road, chains: Chains, z: np.ndarray, errors: np.nda
 def corrected(run: Run, draws: Draws) -> Draws | None:
     """Draws of the exact posterior, from those of a nearby one: each chain resampled by its importance ratios.
 
-    None where the ratios of all draws, smoothed, cannot be trusted.
+    None where the ratios of all draws, smoothed, cannot be trusted: their tail is heavy, and they are not so nearly equal
+    that no tail matters (by Cauchy and Schwarz a mean moves by at most a tenth of a standard deviation then).
     """
     began = time.perf_counter()
     chains, count, size = draws.unconstrained.shape
     exact = run.exact(draws.unconstrained.reshape(-1, size))
     exact = exact.reshape(chains, count)
-    weighted = smoothed((exact - draws.stats["lp"]).ravel())
-    if not weighted.holds:
+    log_ratios = (exact - draws.stats["lp"]).ravel()
+    weighted = smoothed(log_ratios)
+    if not weighted.holds and effective_number(log_ratios) < NEARLY_EQUAL * exact.size:
         return None
     stats = draws.stats | {"lp": exact}
     rng = np.random.default_rng([draws.seed % 2**32, 3])

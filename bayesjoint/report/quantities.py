@@ -111,6 +111,9 @@ def quantities(values: Mapping[str, np.ndarray], layout: Layout) -> list[Quantit
     """
     bases = source_names(values, layout)
     found = [q for site in values for q in _of_site(site, values[site], layout, bases)]
+    # a latent called "flux" is that of a source which reports it under its name
+    named = [q.draws for q in found if q.parameter == "flux" and q.source]
+    found = [q for q in found if q.parameter != "flux" or q.source or not _is_among(q.draws, named)]
     found += [_magnitude(q) for q in found if q.parameter == "flux"]
     sources = tuple(dict.fromkeys(q.source for q in found if q.parameter == "flux"))
     order = {name: i for i, name in enumerate(PARAMETERS)}
@@ -121,6 +124,10 @@ def quantities(values: Mapping[str, np.ndarray], layout: Layout) -> list[Quantit
         return len(sources) + (not q.is_sky), 0
 
     return sorted(found, key=rank)
+
+
+def _is_among(draws: np.ndarray, others: Sequence[np.ndarray]) -> bool:
+    return any(np.array_equal(draws, other) for other in others)
 
 
 def source_names(values: Mapping[str, np.ndarray], layout: Layout) -> tuple[str, ...]:

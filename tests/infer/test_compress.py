@@ -221,6 +221,19 @@ def test_resampling_follows_the_ratios(monkeypatch):
     assert np.array_equal(found.unconstrained[..., 0], found.values["x"])
 
 
+@pytest.mark.parametrize(("tail", "holds"), [(0.3, True), (9.0, False)])
+def test_nearly_equal_ratios_need_no_light_tail(monkeypatch, tail, holds):
+    """Ratios of heavy tail: of no account while all are nearly equal, and refused where a few of them decide."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(2, 2000, 1))
+    off = np.zeros(4000)
+    off[:8] = tail * (1 + rng.pareto(1.0, 8) / 10) * np.array([1, 0.9, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02])
+    plain = Draws({"x": x[..., 0]}, {}, {"lp": np.zeros((2, 2000))}, x, np.ones(2), 1, 0, {})
+    monkeypatch.setattr(roads, "exact_log_posteriors", lambda *a: off + 1e-4 * a[3][:, 0])
+    found = roads.corrected(roads.Run(*[None] * 7), plain)
+    assert (found is not None) == holds
+
+
 def test_an_unknown_likelihood_is_refused(images):
     with pytest.raises(ValueError, match="likelihood must be one of auto, compressed, exact, got 'quick'"):
         bj.sample(bj.joint_model(), images, likelihood="quick")

@@ -169,3 +169,13 @@ def test_gradients_of_skies_are_skies():
     assert [q.label for q in found] == labels and [q.is_sky for q in found] == [True] * 6 + [False]
     assert u.Unit(found[2].unit) == u.nJy / u.arcsec**2 / u.arcmin
     assert [q.label for q in select(found)] == ["ratio"] and len(select(found, sky=True)) == 7
+
+
+def test_a_latent_called_flux_is_told_once():
+    """Under the name of the source that it is the flux of; one that is of no source stays."""
+    layout = Layout({"star_flux": ("band",)}, ("r",), ("r",), ("r",))
+    draws = np.random.default_rng(0).normal(5.0, 1.0, (2, 50))
+    both = quantities({"flux": draws, "star_flux": draws[..., None]}, layout)
+    assert [(q.source, q.parameter) for q in both] == [("star", "flux"), ("star", "mag")]
+    other = quantities({"flux": draws + 1, "star_flux": draws[..., None]}, layout)
+    assert ("", "flux") in [(q.source, q.parameter) for q in other]
