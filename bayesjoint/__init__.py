@@ -47,6 +47,7 @@ from bayesjoint.light.warp import Warp
 from bayesjoint.light.windowed import Windowed
 from bayesjoint.model.bulge_disc import sample_bulge_disc
 from bayesjoint.model.corrections import sample_psf_coefficients, sample_registration, sample_seeing
+from bayesjoint.model.light_curve import sample_light_curve
 from bayesjoint.model.noise import sample_noise_floor, sample_noise_scale, sample_outliers
 from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
@@ -58,6 +59,7 @@ from bayesjoint.report.calibration import Calibration
 from bayesjoint.report.check import Check
 from bayesjoint.report.comparison import Comparison, compare
 from bayesjoint.report.evidence import evidence
+from bayesjoint.report.light_curve import LightCurve
 from bayesjoint.report.loo import Loo
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.sampling import sample
@@ -81,6 +83,7 @@ __all__ = [
     "Image",
     "ImageSet",
     "King",
+    "LightCurve",
     "Loo",
     "MapFit",
     "Moffat",
@@ -133,6 +136,7 @@ __all__ = [
     "sample_brightness",
     "sample_bulge_disc",
     "sample_flux",
+    "sample_light_curve",
     "sample_noise_floor",
     "sample_noise_scale",
     "sample_outliers",

@@ -17,9 +17,10 @@ PROMISED = {
     "structure_with_wavelength": ({"structure.png", "summary.ecsv"}, ["galaxy_Re  g", "galaxy_n  z"]),
     "dithers": ({"colours.ecsv", "images.png"}, ["g - r", "r - z", "z3  chi2/pixel"]),
     "bulge_disc": ({"summary.ecsv", "images.png"}, ["galaxy_bulge_fraction z", "disc g - r"]),
+    "field": ({"colours.ecsv", "images.png"}, ["s5", "window"]),
     "handwritten": ({"summary.ecsv", "images.png"}, ["g_minus_r = 0.5", "slope = -"]),
 }
-SIMULATED = ("bulge_disc",)
+SIMULATED = ("bulge_disc", "field")
 
 
 @pytest.fixture(scope="module")

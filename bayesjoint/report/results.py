@@ -16,6 +16,7 @@ from bayesjoint.report import latex, tables
 from bayesjoint.report.archive import unpack_images
 from bayesjoint.report.assess import assess
 from bayesjoint.report.estimates import Estimate, FluxEstimate
+from bayesjoint.report.light_curve import LightCurve, light_curve_of
 from bayesjoint.report.photometry import ONE_SIGMA
 from bayesjoint.report.quantities import Layout, Quantity, flux_of, pick_source, quantities
 from bayesjoint.report.statistics import diagnose, pareto_k
@@ -145,6 +146,24 @@ class Results:
         fluxes = tables.distinct_fluxes(self.quantities, source)
         draws = np.stack([flux.draws for flux in fluxes], axis=-1)
         return FluxEstimate(source, tuple(flux.image or flux.band for flux in fluxes), draws, probability)
+
+    def light_curve(self, source: str | None = None, band: str | None = None) -> LightCurve:
+        """Fluxes of a source that has one in each image, in the order of time, with their covariance.
+
+        Parameters
+        ----------
+        source : str, optional
+            Needed where there are several sources.
+        band : str, optional
+            One band's images; by default all.
+
+        Raises
+        ------
+        ValueError
+            For an unknown source or band, and a source with one flux a band.
+        """
+        source = pick_source(self.quantities, source)
+        return light_curve_of(self.quantities, source, band, self.images, self.image_bands)
 
     def summary(self, probability: float = ONE_SIGMA) -> QTable:
         """Every scalar with its error bar, R-hat and effective sample sizes; see `tables.summary_table`."""

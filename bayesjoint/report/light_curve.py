@@ -1,0 +1,123 @@
+"""Fluxes of one source in images of several times, with their covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+from matplotlib.axes import Axes
+
+from bayesjoint.report.photometry import ONE_SIGMA, interval
+from bayesjoint.report.quantities import Quantity
+from bayesjoint.report.tables import magnitude_estimate
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LightCurve:
+    """A source's flux in each image, in the order of time.
+
+    Attributes
+    ----------
+    source : str
+    images, bands : tuple of str
+    times : array (n,)
+        Days; NaN where an image has none.
+    draws : array (chains, draws, n)
+        nJy.
+    """
+
+    source: str
+    images: tuple[str, ...]
+    bands: tuple[str, ...]
+    times: np.ndarray
+    draws: np.ndarray
+
+    @property
+    def flux(self) -> np.ndarray:
+        """Median (n,), nJy; may be negative where nothing is detected."""
+        return np.median(self.draws, axis=(0, 1))
+
+    @property
+    def error(self) -> np.ndarray:
+        """Standard deviation (n,), nJy."""
+        return self.draws.std(axis=(0, 1))
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the fluxes (n, n), nJy^2: what they share with each other, the host's light above all, is in it."""
+        return np.atleast_2d(np.cov(self.draws.reshape(-1, len(self.times)).T))
+
+    def table(self, probability: float = ONE_SIGMA) -> QTable:
+        """A row for each image: time, flux, the ends of its interval, and the magnitude or its limit in words."""
+        lower, upper = interval(self.draws, probability, axis=(0, 1))
+        magnitudes = []
+        for i, (image, band) in enumerate(zip(self.images, self.bands, strict=True)):
+            quantity = Quantity("flux", self.draws[..., i], self.source, band, image)
+            known = np.ptp(quantity.draws) > 0
+            magnitudes.append(str(magnitude_estimate(quantity, probability)) if known else "dark")
+        return QTable(
+            {
+                "time": self.times,
+                "image": list(self.images),
+                "band": list(self.bands),
+                "flux": self.flux,
+                "error": self.error,
+                "lower": lower,
+                "upper": upper,
+                "magnitude": magnitudes,
+            }
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Fluxes with their 68 % intervals against time, one colour a band; returns the axes."""
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(6.0, 3.6), constrained_layout=True)
+        lower, upper = interval(self.draws, ONE_SIGMA, axis=(0, 1))
+        for band in dict.fromkeys(self.bands):
+            own = np.array(self.bands) == band
+            bars = np.maximum(np.stack([self.flux - lower, upper - self.flux])[:, own], 0)
+            ax.errorbar(self.times[own], self.flux[own], bars, fmt="o", ms=4, capsize=2, label=band)
+        ax.axhline(0.0, color="0.6", lw=0.8, zorder=0)
+        ax.set(xlabel="time (days)", ylabel="flux (nJy)")
+        ax.legend(frameon=False, title=self.source)
+        return ax
+
+    def __repr__(self) -> str:
+        return f"LightCurve of {self.source!r}: {len(self.times)} images in {', '.join(dict.fromkeys(self.bands))}"
+
+
+def light_curve_of(
+    found: Sequence[Quantity],
+    source: str,
+    band: str | None,
+    images: Sequence[Any],
+    image_bands: Sequence[str],
+) -> LightCurve:
+    """The light curve among a posterior's quantities.
+
+    Raises
+    ------
+    ValueError
+        For an unknown band, and a source with one flux a band, which does not vary.
+    """
+    if band is not None and band not in image_bands:
+        raise ValueError(f"no band {band!r}: there are {', '.join(dict.fromkeys(image_bands))}")
+    fluxes = [q for q in found if q.parameter == "flux" and q.source == source]
+    rows = []
+    for image, own in zip(images, image_bands, strict=True):
+        alone = list(image_bands).count(own) == 1
+        mine = [q for q in fluxes if q.band == own and (q.image == image.name or (alone and not q.image))]
+        if not mine:
+            raise ValueError(
+                f"{source!r} has one flux a band, no light curve: give it a flux an image, as by bj.sample_light_curve"
+            )
+        if band in (None, own):
+            rows.append((np.nan if image.time is None else float(image.time), image.name, own, mine[0].draws))
+    rows.sort(key=lambda row: row[0])
+    times, names, bands, draws = zip(*rows, strict=True)
+    return LightCurve(source, names, bands, np.array(times), np.stack(draws, axis=-1))

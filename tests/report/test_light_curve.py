@@ -1,0 +1,108 @@
+"""A supernova on its host, in two bands, two orientations and three seeings: its light curve, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from helpers.scenes import make_image
+
+import bayesjoint as bj
+
+EXPLOSION, BANDS = 2.5, ("g", "r")
+PLACE = (0.35, -0.2)
+FLUX = {"g": 3000.0, "r": 4000.0}
+SIGMA = 12.0
+
+
+@pytest.fixture(autouse=True)
+def strict_promotion():
+    """JAX's own promotion here: NumPyro mixes ranks."""
+
+
+def brightness(band, time):
+    """nJy: dark before the explosion, then fading."""
+    return 0.0 if time < EXPLOSION else FLUX[band] * np.exp(-(time - 3.0) / 4.0)
+
+
+def epochs(seed, timed=True):
+    rng, images, first = np.random.default_rng(seed), [], None
+    draw = jax.jit(bj.render)
+    for time in range(6):
+        for band in BANDS:
+            own = {"time": float(time)} if timed else {}
+            kind = {"name": f"{band}{time}", "band": band, "angle": 90.0 * (time % 2), **own}
+            blank = make_image((28, 28), 0.3, bj.gaussian_psf((0.9, 1.2, 1.6)[time % 3]), **kind)
+            first = blank if first is None else first
+            blank = blank.with_frame(first.frame)
+            host = bj.Sersic((0.0, 0.0), 0.7, 40.0, 1.5, 1.2, 900.0 if band == "g" else 1500.0)
+            pixels = np.asarray(draw(blank, host, bj.PointSource(PLACE, brightness(band, time))))
+            data = pixels + rng.normal(0, SIGMA, pixels.shape)
+            images.append(
+                make_image(
+                    (28, 28),
+                    0.3,
+                    blank.psf,
+                    data=data,
+                    invvar=np.full(data.shape, SIGMA**-2),
+                    **kind,
+                )
+            )
+    return bj.ImageSet(images)
+
+
+def supernova(images, **options):
+    structure = bj.sample_structure("host", images)
+    host = bj.Sersic(**structure, Ie=bj.sample_brightness("host", images, structure))
+    place = numpyro.sample(
+        "place", dist.Normal(jnp.zeros(2), 1.0).to_event(1), infer={"start": jnp.array(PLACE)}
+    )
+    flux = bj.sample_light_curve("supernova", images, before=EXPLOSION, **options)
+    bj.observe(images, host, bj.PointSource(place, flux, name="supernova"))
+
+
+def smooth(images):
+    supernova(images, timescale=4.0)
+
+
+@pytest.fixture(scope="module", params=(supernova, smooth), ids=("free", "Gaussian process"))
+def posterior(request):
+    images = epochs(1)
+    fit = bj.fit_map(
+        request.param,
+        images,
+    )
+    return bj.sample(request.param, images, init=fit, draws=300, chains=2, warmup=200, seed=1)
+
+
+def test_fluxes_are_those_simulated(posterior):
+    curve = posterior.light_curve("supernova")
+    assert list(curve.times) == sorted(curve.times) and len(curve.images) == 12
+    true = np.array([brightness(b, t) for b, t in zip(curve.bands, curve.times, strict=True)])
+    dark = true == 0
+    assert np.all(curve.flux[dark] == 0) and np.all(curve.error[dark] == 0)
+    pulls = (curve.flux - true)[~dark] / curve.error[~dark]
+    assert np.all(np.abs(pulls) < 4) and np.sqrt(np.mean(pulls**2)) < 2
+    np.testing.assert_allclose(np.sqrt(np.diag(curve.covariance)), curve.error, rtol=0.01)
+
+
+def test_table_and_figure(posterior):
+    curve = posterior.light_curve("supernova", "r")
+    table = curve.table()
+    assert set(table["band"]) == {"r"} and table["magnitude"][0] == "dark"
+    assert "mag" in table["magnitude"][-1]
+    assert len(curve.plot().containers) == 1
+    assert repr(curve) == "LightCurve of 'supernova': 6 images in r"
+
+
+def test_what_is_refused(posterior):
+    with pytest.raises(ValueError, match="no band 'z': there are g, r"):
+        posterior.light_curve("supernova", "z")
+    with pytest.raises(ValueError, match="'host' has one flux a band, no light curve"):
+        posterior.light_curve("host")
+
+
+def test_images_without_a_time_are_named():
+    with pytest.raises(ValueError, match="light curves need times, and g0, r0, g1"):
+        bj.fit_map(supernova, epochs(1, timed=False))
