@@ -13,9 +13,10 @@ from bayesjoint.data.detection import segment
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.measure import Sky, measure_shape, pixel_of, signal_to_noise, sky_of
+from bayesjoint.data.psf_basis import BasisPSF
 from bayesjoint.data.shapes import mixture_pixels, sky_ellipse
 
-POINTLIKE = 0.35  # half-light radius over the PSF's, below which a source is taken for a star
+POINTLIKE = 0.35  # half-light radius over that of a Gaussian PSF, below which a source is taken for a star
 FAINT = 12.0  # S/N within a PSF, below which a source has no shape to speak of
 FAINTEST = 0.2  # of the noise of a pixel: where a window ends
 _B4 = 7.67  # b_n of n = 4, whose wings reach far
@@ -105,8 +106,13 @@ def _measured(image: Image, sky: Sky, labels: np.ndarray, number: int, images: I
     if np.hypot(*(pixel - (x, y))) > 2 * max(sky.sigma, 1.0) + 0.5 * radius / image.pixel_scale:
         centre, shape = _offset(image, (x, y), images), np.zeros(2)
     peak = float(snr.max())
-    psf_radius = 1.18 * sky.sigma * image.pixel_scale
-    is_star = peak < FAINT or radius < POINTLIKE * psf_radius
+    # a PSF is no Gaussian: what counts is how much larger the source is than a star measured in its place
+    star = _star_radius(
+        image, sky, (int(x), int(y)), float(image.data[y, x] - sky.level), own | blank, images
+    )
+    extent = np.sqrt(max(radius**2 - star**2, 0.0)) / (1.18 * sky.sigma * image.pixel_scale)
+    is_star = peak < FAINT or extent < POINTLIKE
+    radius = max(radius if peak < FAINT else np.sqrt(max(radius**2 - star**2, 0.0)), 0.1 * image.pixel_scale)
     return {
         "label": number,
         "centre": centre,
@@ -115,6 +121,19 @@ def _measured(image: Image, sky: Sky, labels: np.ndarray, number: int, images: I
         "snr": peak,
         "kind": "star" if is_star else "galaxy",
     }
+
+
+def _star_radius(
+    image: Image, sky: Sky, pixel: tuple[int, int], peak: float, used: np.ndarray, images: ImageSet
+) -> float:
+    """The size (arcsec) that a star of this height, nJy, in the middle of a pixel (x, y), seems to have there."""
+    transfer = np.asarray(image.transfer)
+    if isinstance(image.psf, BasisPSF):
+        transfer = np.tensordot(image.psf.nominal(np.array(pixel, float)), transfer, axes=1)
+    star = np.roll(np.fft.irfft2(transfer.sum(axis=0), s=image.fft_shape), pixel[::-1], axis=(0, 1))
+    star = star[: image.shape[0], : image.shape[1]]
+    alone = image.with_data(sky.level + max(peak, sky.rms) / star.max() * star)
+    return measure_shape(alone, sky, np.array(pixel, float), images.frame, used)[1]
 
 
 def _offset(image: Image, pixel, images: ImageSet) -> np.ndarray:
