@@ -7,6 +7,7 @@ from scipy import linalg, sparse
 from scipy.sparse import csgraph
 
 _SAFE = 1e-5  # least ratio of a root's diagonal, of a matrix of unit diagonal, that Cholesky's way is trusted with
+_ROUNDS = 5
 _LEAST = 1e-12  # eigenvalue of a matrix of unit diagonal
 
 
@@ -22,6 +23,31 @@ def solve(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
         pass
     eigenvalues, vectors = np.linalg.eigh(scaled)
     return scale * (vectors @ ((vectors.T @ (scale * vector)) / np.maximum(eigenvalues, _LEAST)))
+
+
+def solve_within(matrix: np.ndarray, vector: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Solve a symmetric system, no element larger than its reach (P,).
+
+    Elements that would go further stop there, and the others are solved for given these: in a field of many sources one that
+    is badly known then does not hold up the others, as it would were the whole step shortened.
+
+    Examples
+    --------
+    >>> print(solve_within(np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([6.0, 0.0]), np.array([1.0, 9.0])))
+    [ 1.  -0.5]
+    """
+    step, held = solve(matrix, vector), np.zeros(len(vector), bool)
+    for _ in range(_ROUNDS):
+        over = ~held & (np.abs(step) > reach * (1 + 1e-12))
+        if not over.any():
+            return step
+        held |= over
+        step[over] = np.clip(step, -reach, reach)[over]
+        if held.all():
+            return step
+        rest = vector[~held] - matrix[np.ix_(~held, held)] @ step[held]
+        step[~held] = solve(matrix[np.ix_(~held, ~held)], rest)
+    return step * min(1.0, 1 / np.max(np.abs(step) / reach))
 
 
 def inverse(matrix: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 
 from bayesjoint.infer.blame import blame
 from bayesjoint.infer.curvature import Quadratic, quadratic
-from bayesjoint.infer.linear import inverse, positive_part, solve
+from bayesjoint.infer.linear import inverse, positive_part, solve, solve_within
 from bayesjoint.infer.space import Layout, Program
 from bayesjoint.infer.windowed import expand_field, parameter_places
 
@@ -104,8 +104,8 @@ def _step(program: Program, layout: Layout, args: tuple, state: Climb) -> None:
     curvature, gradient = curvature[np.ix_(free, free)], gradient[free]
     state.scale = np.maximum(state.scale, np.diag(state.curvature))
     while state.damping < MAX_DAMPING:
-        delta = solve(curvature + state.damping * np.diag(state.scale[free]), gradient)
-        delta *= min(1.0, 1 / np.max(np.abs(delta) / state.reach[free]))
+        damped = curvature + state.damping * np.diag(state.scale[free])
+        delta = solve_within(damped, gradient, state.reach[free])
         z = state.z.copy()
         z[free] += delta
         trial = _expand(program, layout, z, args)
