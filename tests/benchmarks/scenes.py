@@ -68,7 +68,7 @@ def told(case: dict) -> dict:
     done = run([sys.executable, __file__, "--case", json.dumps(case)])
     found = json.loads(done.stdout.strip().splitlines()[-1])
     print(case, {k: v for k, v in found.items() if not isinstance(v, list)}, flush=True)
-    return case | found
+    return (case | {"group": "/".join(Path(case["group"]).parts[-2:])} if "group" in case else case) | found
 
 
 def one_case(case: dict) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def groups(rows: list[dict]) -> str:
     """Table of the groups, and coverage of all their fluxes by band."""
     table = [
         (
-            Path(row["group"]).name,
+            row["group"],
             f"{row['matched']} of {row['true']}, {row['spurious']}",
             ", ".join(f"{x:.3f}" for x in row["chi2"]),
             row["parameters"],
