@@ -12,7 +12,7 @@ from scipy import ndimage, sparse
 from bayesjoint.data.detection import segment
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.measure import Sky, measure_shape, pixel_of, signal_to_noise, sky_of
+from bayesjoint.data.measure import Sky, measure_shape, offset_of, pixel_of, signal_to_noise, sky_of
 from bayesjoint.data.psf_basis import BasisPSF
 from bayesjoint.data.shapes import mixture_pixels, sky_ellipse
 
@@ -104,7 +104,7 @@ def _measured(image: Image, sky: Sky, labels: np.ndarray, number: int, images: I
     centre, radius, shape = measure_shape(image, sky, np.array([x, y], float), images.frame, own | blank)
     pixel = pixel_of(image, centre)
     if np.hypot(*(pixel - (x, y))) > 2 * max(sky.sigma, 1.0) + 0.5 * radius / image.pixel_scale:
-        centre, shape = _offset(image, (x, y), images), np.zeros(2)
+        centre, shape = offset_of(image, np.array([x, y], float), images.frame), np.zeros(2)
     peak = float(snr.max())
     # a PSF is no Gaussian: what counts is how much larger the source is than a star measured in its place
     star = _star_radius(
@@ -136,12 +136,8 @@ def _star_radius(
     return measure_shape(alone, sky, np.array(pixel, float), images.frame, used)[1]
 
 
-def _offset(image: Image, pixel, images: ImageSet) -> np.ndarray:
-    return np.array(images.frame.offsets(*image.wcs.all_pix2world(*pixel, 0)), dtype=float)
-
-
 def _fluxes(images: ImageSet, rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
-    """Flux and error (n_bands, N), nJy: inverse-variance means of those on each image."""
+    """Flux and error (n_bands, N), nJy: inverse-variance means over images; 0 with the widest error where unseen."""
     total, power = np.zeros((2, len(images.bands), len(rows)))
     for image, band in zip(images, images.band_index, strict=True):
         flux, error = _amplitudes(image, rows)
@@ -149,7 +145,8 @@ def _fluxes(images: ImageSet, rows: Sequence[dict]) -> tuple[np.ndarray, np.ndar
         total[band] += weight * flux
         power[band] += weight
     seen = power > 0
-    return total / np.where(seen, power, 1.0), np.where(seen, power, np.nan) ** -0.5
+    errors = np.where(seen, power, np.nan) ** -0.5
+    return total / np.where(seen, power, 1.0), np.where(seen, errors, np.nanmax(errors))
 
 
 def _amplitudes(image: Image, rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:

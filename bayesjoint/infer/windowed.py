@@ -44,11 +44,6 @@ class FieldTerms(NamedTuple):
     noises: dict[str, tuple[Noise, ...]]
 
 
-def is_windowed(program: Program, layout: Layout, args: tuple) -> bool:
-    """Whether all that a program observes is light that holds sources in windows, whose pixels scatter independently."""
-    return bool(parameter_places(program, layout, args))
-
-
 def parameter_places(
     program: Program, layout: Layout, args: tuple
 ) -> list[tuple[np.ndarray, list[np.ndarray]]]:

@@ -5,6 +5,7 @@ import builtins
 import numpy as np
 import pytest
 from helpers.fields import GALAXIES, STAR, field
+from helpers.scenes import make_image
 
 import bayesjoint as bj
 
@@ -57,6 +58,27 @@ def test_sky_positions_are_those_of_the_frame(images, table):
     east, north = images.frame.offsets(table["ra"], table["dec"])
     np.testing.assert_allclose(east, table["east"], atol=1e-6)
     np.testing.assert_allclose(north, table["north"], atol=1e-6)
+
+
+def test_a_source_that_a_band_does_not_see_has_an_open_flux(images, table):
+    weights = np.array(images["W1"].invvar)
+    weights[:, 1:] = 0.0
+    w1 = images["W1"]
+    blind = make_image(
+        w1.shape,
+        2.0,
+        w1.psf,
+        data=w1.data,
+        invvar=weights,
+        name="W1",
+        band="W1",
+        wcs=w1.wcs,
+        frame=images.frame,
+    )
+    found = bj.find_sources(bj.ImageSet([images["r"], blind]))
+    errors = np.asarray(found["flux_error_W1"])
+    assert np.all(np.isfinite(errors)) and errors.max() > 3 * np.asarray(table["flux_error_W1"]).max()
+    assert len(bj.ImageSet([images["r"], blind]).with_sources(found).sources) == len(found)
 
 
 def test_a_segmentation_may_be_given(images):
