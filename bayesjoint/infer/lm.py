@@ -52,12 +52,16 @@ class Climb:
         return np.asarray(self.here.likelihood_curvature) + prior
 
 
-def _expand(program: Program, layout: Layout, z: np.ndarray, args: tuple) -> Quadratic:
-    """The log posterior near z on the host, its model pixels left where they are."""
+def _expansion(program: Program, layout: Layout, args: tuple) -> Callable[[np.ndarray], Quadratic]:
+    """The log posterior near any z on the host, its model pixels left where they are."""
     if places := parameter_places(program, layout, args):
-        return expand_field(program, layout, z, args, places)
-    q = quadratic(program, layout, jnp.asarray(z), args)
-    return Quadratic(*jax.device_get(q[:4]), means=q.means, noises=q.noises)
+        return lambda z: expand_field(program, layout, z, args, places)
+
+    def expand(z: np.ndarray) -> Quadratic:
+        q = quadratic(program, layout, jnp.asarray(z), args)
+        return Quadratic(*jax.device_get(q[:4]), means=q.means, noises=q.noises)
+
+    return expand
 
 
 def climb(
@@ -70,7 +74,8 @@ def climb(
     report: Callable[[str], None],
 ) -> Climb:
     """Ascend from z until a full step would gain less than `tolerance` in log posterior; one line of report each time."""
-    here = _expand(program, layout, z, args)
+    expand = _expansion(program, layout, args)
+    here = expand(z)
     state = Climb(z, here, _reach(here), np.full(len(z), 1e-300))
     if not np.isfinite(state.log_posterior):
         raise ValueError(
@@ -93,11 +98,11 @@ def climb(
                 f"stopped at {max_iterations} iterations with {gain:.2g} in log posterior still to gain"
             )
         else:
-            _step(program, layout, args, state)
+            _step(expand, state)
     return state
 
 
-def _step(program: Program, layout: Layout, args: tuple, state: Climb) -> None:
+def _step(expand: Callable[[np.ndarray], Quadratic], state: Climb) -> None:
     """Raise the damping until a step climbs, then take it and relax the damping by how well it was predicted."""
     curvature, gradient = state.curvature, np.asarray(state.here.gradient)
     free = _free(state)
@@ -108,7 +113,7 @@ def _step(program: Program, layout: Layout, args: tuple, state: Climb) -> None:
         delta = solve_within(damped, gradient, state.reach[free])
         z = state.z.copy()
         z[free] += delta
-        trial = _expand(program, layout, z, args)
+        trial = expand(z)
         predicted = gradient @ delta - 0.5 * delta @ curvature @ delta
         ratio = (float(trial.value) - state.log_posterior) / predicted if np.isfinite(trial.value) else -1.0
         if ratio > 1e-3 and np.all(np.isfinite(trial.gradient)):

@@ -30,9 +30,9 @@ def main(kills: int = 20) -> None:
             scene = SCENES[turn % len(SCENES)]
             killed, same = one_run(scene, folder / f"{turn}", wanted[scene], clock, kills - done)
             for k, (size, after) in enumerate(killed):
-                rows.append((done + k + 1, scene, f"{after:.1f}", size, "yes" if same else "NO"))
+                rows.append((done + k + 1, scene, f"{after:.1f}", size, same))
             done, turn = done + len(killed), turn + 1
-            print(f"{done} kills, same bits: {same}", file=sys.stderr)
+            print(f"{done} kills of {scene}, same bits: {same}", file=sys.stderr)
     print(heading("Runs that were killed", __doc__))
     columns = ("kill", "run", "killed after, s", "checkpoint then, kB", "same bits in the end")
     print(markdown_table(columns, rows))
@@ -48,7 +48,7 @@ def uninterrupted(scene: str, folder: Path) -> tuple[dict, float]:
         return dict(file), time.monotonic() - began
 
 
-def one_run(scene: str, stem: Path, wanted: tuple[dict, float], clock, most: int) -> tuple[list, bool]:
+def one_run(scene: str, stem: Path, wanted: tuple[dict, float], clock, most: int) -> tuple[list, str]:
     """Kill a run at up to three random moments, then let it end; size (kB), time of each, and whether it gave the bits."""
     draws, usual = wanted
     path, out = stem.with_suffix(".ckpt"), stem.with_suffix(".npz")
@@ -60,14 +60,22 @@ def one_run(scene: str, stem: Path, wanted: tuple[dict, float], clock, most: int
             break
         child.kill()
         child.wait()
+        out.unlink(missing_ok=True)  # of one killed when it had ended: the next begins anew
         killed.append(
             (f"{path.stat().st_size / 1e3:.0f}" if path.exists() else "none yet", time.monotonic() - began)
         )
-    if not out.exists() and start(scene, path, out).wait() != 0:
-        return killed, False
+    status = (
+        0 if out.exists() else start(scene, path, out).wait()
+    )  # there if it ended before it was to be killed
+    if status:
+        return killed, f"NO: the last run ended with status {status}"
     with np.load(out) as file:
-        same = set(file) == set(draws) and all(np.array_equal(file[name], draws[name]) for name in draws)
-    return killed, same and not path.exists()
+        other = sorted(
+            name for name in draws if name not in file or not np.array_equal(file[name], draws[name])
+        )
+    if other or path.exists():
+        return killed, f"NO: {', '.join(other) or 'the checkpoint was left'}"
+    return killed, "yes"
 
 
 if __name__ == "__main__":
