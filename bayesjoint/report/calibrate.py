@@ -33,6 +33,7 @@ from bayesjoint.infer.fit import MapFit, fit_map
 from bayesjoint.infer.simulate import Simulation, simulate
 from bayesjoint.infer.space import Program
 from bayesjoint.report.calibration import Calibration
+from bayesjoint.report.counts import check_whole
 from bayesjoint.report.files import write_whole
 from bayesjoint.report.quantities import Layout, Quantity, quantities
 from bayesjoint.report.sampling import sample
@@ -102,8 +103,8 @@ def calibrate(
     KeyboardInterrupt
         Before any has finished.
     """
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"n must be a whole number from 1 on, got {n!r}")
+    check_whole("n", n, 1)
+    n = int(n)
     task = _Task(program, images, more, around, int(seed), {"chains": 2, "draws": 500} | options)
     path = None if folder is None else _prepared(Path(folder), task)
     results = {} if path is None else _kept(path, n)

@@ -16,6 +16,7 @@ from bayesjoint.infer.pixels import Place, places_of
 from bayesjoint.infer.predictive import predictions
 from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.report.check import Check, Information, Sensitivity
+from bayesjoint.report.counts import check_whole
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.quantities import Quantity, quantities
 from bayesjoint.report.statistics import power_sensitivity
@@ -66,8 +67,7 @@ def rendering(
     """
     sizes = posterior.idata.posterior.sizes
     have = sizes["chain"] * sizes["draw"]
-    if draws != int(draws) or draws < least:
-        raise ValueError(f"draws must be a whole number from {least} on, got {draws!r}")
+    check_whole("draws", draws, least)
     if have < least:
         raise ValueError(
             f"this posterior has {have} draws, at least {least} are wanted: make more with posterior.extend"

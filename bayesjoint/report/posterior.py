@@ -14,6 +14,7 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.checkpoint import pack, unpack
 from bayesjoint.report import colours_plot, images_plot, plots, tables
 from bayesjoint.report.archive import pack_images, run_record
+from bayesjoint.report.counts import check_whole
 from bayesjoint.report.files import with_slashes, without_slashes, write_whole
 from bayesjoint.report.results import Results
 from bayesjoint.report.statistics import arviz
@@ -149,8 +150,7 @@ class Posterior(Results):
         """
         from bayesjoint.report.extending import extended  # which needs this module
 
-        if draws != int(draws) or draws < 1:
-            raise ValueError(f"draws must be a whole number from 1 on, got {draws!r}")
+        check_whole("draws", draws, 1)
         return extended(self, *self.made_by(program, more), int(draws), progress)
 
     def check(self, program: Any = None, *more: Any, draws: int = 200, seed: int = 0) -> Check:

@@ -29,6 +29,7 @@ from bayesjoint.infer.roads import Likelihood
 from bayesjoint.infer.sampler import sample_program
 from bayesjoint.infer.space import Program, find_latents
 from bayesjoint.infer.target import Tuning
+from bayesjoint.report.counts import check_whole
 from bayesjoint.report.extending import continuation, model_images, run_until
 from bayesjoint.report.posterior import Posterior
 
@@ -168,7 +169,7 @@ def sample(
     counts = {"draws": (draws, 1), "chains": (chains, 1), "warmup": (warmup, 10), "seed": (seed, 0)}
     for name, (count, least) in (counts | {"max_tree_depth": (max_tree_depth, 1)}).items():
         if not (name == "max_tree_depth" and count is None):
-            _check_whole(name, count, least)
+            check_whole(name, count, least)
     if target_accept is not None and not 0 < target_accept < 1:
         raise ValueError(f"target_accept must lie between 0 and 1, got {target_accept!r}")
     for name, value, kinds in (("likelihood", likelihood, Likelihood), ("adapt", adapt, Adapt)):
@@ -252,12 +253,6 @@ def _check_limits(until_ess: float | None, max_seconds: float | None) -> None:
     for name, limit in {"until_ess": until_ess, "max_seconds": max_seconds}.items():
         if limit is not None and not limit > 0:
             raise ValueError(f"{name} must be a positive number, got {limit!r}")
-
-
-def _check_whole(name: str, count: Any, least: int) -> None:
-    is_number = isinstance(count, int | float | np.number) and np.isfinite(count)
-    if not is_number or count != int(count) or count < least:
-        raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
 
 
 def _check_init(program: Program, args: tuple, fit: MapFit) -> None:

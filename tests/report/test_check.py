@@ -159,7 +159,7 @@ def test_words(check):
     assert names == ["name", "error", "g", "r", "prior"]
 
 
-@pytest.mark.parametrize("draws", [49, 60.5])
+@pytest.mark.parametrize("draws", [49, 60.5, "many"])
 def test_too_few_draws(right, draws):
     with pytest.raises(ValueError, match="draws must be a whole number from 50 on"):
         right.check(draws=draws)
