@@ -53,7 +53,7 @@ from bayesjoint.model.observe import GaussianPixels, observe
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
 from bayesjoint.model.scene import scene_model
-from bayesjoint.model.trend import sample_trend
+from bayesjoint.model.trend import Trend, sample_trend
 from bayesjoint.render.images import render
 from bayesjoint.report.calibrate import calibrate
 from bayesjoint.report.calibration import Calibration
@@ -110,6 +110,7 @@ __all__ = [
     "StudentTNoise",
     "Superellipse",
     "TangentFrame",
+    "Trend",
     "Truncated",
     "VaryingPSF",
     "Verdict",

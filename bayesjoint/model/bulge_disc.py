@@ -75,7 +75,7 @@ def sample_bulge_disc(name: str, images: ImageSet, n: Any = 4.0, **given: Any) -
     check_known(given, GIVEN, "sample_bulge_disc")
     centre = sample_centre(name, images, False, given.get("centre"))
     disc = sample_shape(f"{name}_disc", images, False, _part("disc", given))
-    disc["Re"] = sample_size(f"{name}_disc", images, (), given.get("disc_Re"), disc["q"])
+    disc["Re"] = sample_size(f"{name}_disc", images, {}, given.get("disc_Re"), disc["q"])
     bulge = sample_shape(f"{name}_bulge", images, False, _part("bulge", given))
     ratio = sample_or_given(
         f"{name}_size_ratio", given.get("size_ratio", logit_normal(0.2, 1.0)), images, False

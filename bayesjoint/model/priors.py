@@ -20,9 +20,11 @@ from bayesjoint.light.checks import as_array, check_plain
 from bayesjoint.light.geometry import axis_ratio_and_angle
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import ARCSEC_PER_ARCMIN
+from bayesjoint.model.trend import Trend, sample_trend
 
 N_LIMITS = (0.3, 8.0)
 STRUCTURE = ("centre", "q", "pa", "n", "Re")
+PER_BAND = ("n", "Re", "ellipticity", "centre")
 
 
 def sersic_index_prior() -> dist.Distribution:
@@ -35,7 +37,7 @@ def sersic_index_prior() -> dist.Distribution:
 
 
 def sample_structure(
-    name: str, images: ImageSet, per_band: Collection[str] = (), **given: Any
+    name: str, images: ImageSet, per_band: Collection[str] | Mapping[str, Trend | bool] = (), **given: Any
 ) -> dict[str, Any]:
     """Sample a galaxy's structure once, shared by all images.
 
@@ -49,8 +51,9 @@ def sample_structure(
     name : str
         Source name: prefix of its sites.
     images : ImageSet
-    per_band : collection of {"n", "Re", "ellipticity", "centre"}
-        Parameters that get one value in each band.
+    per_band : collection of {"n", "Re", "ellipticity", "centre"}, or dict of Trend
+        Parameters that get one value in each band: each with a prior of its own; or `{"n": trend, "Re": trend}` as a `Trend`
+        has it, about a shared value that has the prior (of Re sqrt(q), for Re) and is the site `<name>_n_pivot`.
     **given : number, array or Distribution
         Any of centre, q, pa, n, Re: a number fixes it, a distribution replaces its prior.
 
@@ -65,15 +68,26 @@ def sample_structure(
         For unknown parameters.
     """
     check_known(given, STRUCTURE, "sample_structure")
-    check_known(per_band, ("n", "Re", "ellipticity", "centre"), "sample_structure(per_band=...)")
+    trends = trends_of(per_band)
     structure: dict[str, Any] = {"name": name}
-    structure["centre"] = sample_centre(name, images, "centre" in per_band, given.get("centre"))
-    structure |= sample_shape(name, images, "ellipticity" in per_band, given)
-    structure["n"] = sample_or_given(
-        f"{name}_n", given.get("n", sersic_index_prior()), images, "n" in per_band
-    )
-    structure["Re"] = sample_size(name, images, per_band, given.get("Re"), structure["q"])
+    structure["centre"] = sample_centre(name, images, trends.get("centre", False), given.get("centre"))
+    structure |= sample_shape(name, images, trends.get("ellipticity", False), given)
+    index = given.get("n", sersic_index_prior())
+    structure["n"] = sample_or_given(f"{name}_n", index, images, trends.get("n", False))
+    structure["Re"] = sample_size(name, images, trends, given.get("Re"), structure["q"])
     return structure
+
+
+def trends_of(per_band: Collection[str] | Mapping[str, Trend | bool]) -> dict[str, Trend | bool]:
+    """How each parameter that changes from band to band does: a trend, or True for a prior of its own in each band."""
+    check_known(per_band, PER_BAND, "sample_structure(per_band=...)")
+    found = dict(per_band) if isinstance(per_band, Mapping) else dict.fromkeys(per_band, True)
+    for name, how in found.items():
+        if not isinstance(how, Trend | bool):
+            raise TypeError(
+                f"per_band[{name!r}] must be a bj.Trend, or True for a value in each band, got {how!r}"
+            )
+    return {name: how for name, how in found.items() if how is not False}
 
 
 def sample_brightness(
@@ -171,7 +185,7 @@ def _half_sides(images: ImageSet) -> jax.Array:
     return jnp.sqrt(jnp.stack([jnp.asarray(a) for a in area])) / (2 * ARCSEC_PER_ARCMIN)
 
 
-def sample_centre(name: str, images: ImageSet, per_band: bool, given):
+def sample_centre(name: str, images: ImageSet, per_band: Trend | bool, given):
     """A centre: sampled about the position found, or as `given`."""
     if given is not None and not isinstance(given, dist.Distribution):
         check_plain("prior", f"{name}_centre", given, "arcsec")
@@ -195,7 +209,7 @@ def _with_parts(name: str, centre):
     return centre
 
 
-def sample_shape(name: str, images: ImageSet, per_band: bool, given: dict) -> dict[str, Any]:
+def sample_shape(name: str, images: ImageSet, per_band: Trend | bool, given: dict) -> dict[str, Any]:
     """Axis ratio and position angle: from the ellipticity vector unless either is given."""
     if "q" not in given and "pa" not in given:
         prior = dist.Normal(jnp.zeros(2), 0.6).to_event(1)
@@ -214,25 +228,27 @@ def sample_shape(name: str, images: ImageSet, per_band: bool, given: dict) -> di
     }
 
 
-def sample_size(name: str, images: ImageSet, per_band: Collection[str], given, q):
+def sample_size(name: str, images: ImageSet, per_band: Mapping[str, Trend | bool], given, q):
     """Re, by default from the circularised radius Re sqrt(q).
 
     At fixed Re sqrt(q) an ellipticity shears the light, smoothly through round; at fixed Re it would shrink it too, which
     gives the posterior a cone at q = 1.
     """
     if given is not None:
-        return sample_or_given(f"{name}_Re", given, images, "Re" in per_band)
+        return sample_or_given(f"{name}_Re", given, images, per_band.get("Re", False))
     log_size = jnp.log(images.start.effective_radius)
     if "ellipticity" in per_band and "Re" not in per_band:
         return sample_or_given(f"{name}_Re", dist.LogNormal(log_size, 1.0), images, False)
     half_eta = 0.5 * jnp.sqrt(jnp.sum(images.start.ellipticity**2))
     prior = dist.LogNormal(log_size - half_eta, 1.0)
-    circular = sample_or_given(f"{name}_Re_circular", prior, images, "Re" in per_band)
+    circular = sample_or_given(f"{name}_Re_circular", prior, images, per_band.get("Re", False))
     return numpyro.deterministic(f"{name}_Re", circular / jnp.sqrt(q))
 
 
-def sample_or_given(site: str, prior, images: ImageSet, per_band: bool, start=None):
-    """A sample of a distribution, in the plate of bands if wanted; anything else is itself (fixed or tied)."""
+def sample_or_given(site: str, prior, images: ImageSet, per_band: Trend | bool, start=None):
+    """A sample of a distribution, in the plate of bands or by a trend if wanted; anything else is itself (fixed or tied)."""
+    if isinstance(per_band, Trend):
+        return sample_trend(site, images, per_band, prior, start)
     if not isinstance(prior, dist.Distribution):
         check_plain("prior", site, prior, "arcsec, degrees or nJy")
         value = jnp.asarray(prior, jnp.result_type(float))

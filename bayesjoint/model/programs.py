@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from bayesjoint.data.image_set import ImageSet
@@ -10,7 +10,14 @@ from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky
 from bayesjoint.model.observe import observe
-from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
+from bayesjoint.model.priors import (
+    sample_brightness,
+    sample_flux,
+    sample_sky,
+    sample_structure,
+    trends_of,
+)
+from bayesjoint.model.trend import Trend
 
 
 @dataclass(frozen=True)
@@ -20,11 +27,11 @@ class _JointModel:
     name: str
     sky: bool
     nucleus: bool
-    per_band: tuple[str, ...]
+    per_band: tuple[tuple[str, Trend | bool], ...]
 
     def __call__(self, images: ImageSet) -> None:
         name = self.name
-        structure = sample_structure(name, images, per_band=self.per_band)
+        structure = sample_structure(name, images, per_band=dict(self.per_band))
         light: list = [Sersic(**structure, Ie=sample_brightness(name, images, structure))]
         if self.nucleus:
             flux = sample_flux(f"{name}_nucleus", images)
@@ -35,7 +42,11 @@ class _JointModel:
 
 
 def joint_model(
-    name: str = "galaxy", *, sky: bool = True, nucleus: bool = False, per_band: tuple[str, ...] = ()
+    name: str = "galaxy",
+    *,
+    sky: bool = True,
+    nucleus: bool = False,
+    per_band: Collection[str] | Mapping[str, Trend | bool] = (),
 ) -> Callable[[ImageSet], None]:
     """One Sersic galaxy in all images: shared structure, one Ie in each band.
 
@@ -47,8 +58,8 @@ def joint_model(
         Sample a flat sky in each image; otherwise the sky is 0.
     nucleus : bool
         Add a point source at the galaxy's centre, one flux in each band.
-    per_band : tuple of {"n", "Re", "ellipticity", "centre"}
-        Structure that has one value in each band instead of one in all.
+    per_band : collection of {"n", "Re", "ellipticity", "centre"}, or dict of Trend
+        Structure that has one value in each band instead of one in all: see `sample_structure`.
 
     Returns
     -------
@@ -56,4 +67,4 @@ def joint_model(
         Equal for equal arguments, so that what was compiled for one galaxy serves the next.
     """
 
-    return _JointModel(name, sky, nucleus, tuple(per_band))
+    return _JointModel(name, sky, nucleus, tuple(trends_of(per_band).items()))
