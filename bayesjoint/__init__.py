@@ -60,10 +60,12 @@ from bayesjoint.report.calibration import Calibration
 from bayesjoint.report.check import Check
 from bayesjoint.report.comparison import Comparison, compare
 from bayesjoint.report.evidence import evidence
+from bayesjoint.report.images_plot import plot_images, plot_model, plot_residuals
 from bayesjoint.report.light_curve import LightCurve
 from bayesjoint.report.loo import Loo
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.sampling import sample
+from bayesjoint.report.sources_plot import plot_sources, plot_windows
 
 __all__ = [
     "PSF",
@@ -131,6 +133,11 @@ __all__ = [
     "noise_correlation",
     "observe",
     "parameters_are",
+    "plot_images",
+    "plot_model",
+    "plot_residuals",
+    "plot_sources",
+    "plot_windows",
     "read_image",
     "read_images",
     "render",

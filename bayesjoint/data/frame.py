@@ -104,10 +104,10 @@ class PixelMap:
     scale: np.ndarray
 
     def pixel(self, centre: np.ndarray) -> np.ndarray:
-        """The same as calling the map, in numpy: for work outside compiled programs."""
-        east, north = (np.asarray(centre, dtype=float) - self.origin) / self.scale
-        powers = np.arange(DEGREE + 1)
-        return north**powers @ self.coefficients @ east**powers
+        """Pixels (..., 2), x and y, of sky offsets (..., 2), in numpy: for work outside compiled programs."""
+        offsets = (np.asarray(centre, dtype=float) - self.origin) / self.scale
+        east, north = (offsets[..., i, None] ** np.arange(DEGREE + 1) for i in range(2))
+        return np.einsum("...j,cji,...i->...c", north, self.coefficients, east)
 
     def linearise(self, centre) -> tuple[jax.Array, jax.Array]:
         """Pixel position (2,) of `centre`, and there d(x, y)/d(east, north) (2, 2), pixels per arcsec."""

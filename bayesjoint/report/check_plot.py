@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bayesjoint.data.image import Image
 from bayesjoint.infer.predictive import LAGS, Prediction
-from bayesjoint.report.images_plot import draw_scale_bar
+from bayesjoint.report.image_panel import draw_scale_bar
 from bayesjoint.report.style import COLUMN_WIDTH, DRAWS_COLOUR, MASKED_COLOUR, paper_style
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.figure import Figure
 
 from bayesjoint.data.image import Image
-from bayesjoint.report.images_plot import draw_scale_bar
+from bayesjoint.report.image_panel import draw_scale_bar
 from bayesjoint.report.style import MASKED_COLOUR, PAGE_WIDTH, paper_style
 
 if TYPE_CHECKING:

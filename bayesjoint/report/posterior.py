@@ -187,10 +187,7 @@ class Posterior(Results):
 
     def plot_images(self, **options: Any) -> Figure:
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""
-        if "residual_0" in self._constants:
-            own = [self._constants[f"residual_{i}"] for i in range(len(self.image_names))]
-            options = {"residuals": own} | options
-        return images_plot.plot_images(self.images, self.model_images(), **options)
+        return images_plot.plot_images(self.images, self, **options)
 
     def plot_corner(self, **options: Any) -> Figure:
         """Joint distributions of structure and magnitudes; see `plots.plot_corner`."""

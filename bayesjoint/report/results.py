@@ -197,6 +197,20 @@ class Results:
             )
         return [self._constants[name] for name in names]
 
+    def residual_images(self) -> list[np.ndarray]:
+        """Residuals (ny, nx) of each image, which scatter independently by 1 where the model is right; 0 without weight.
+
+        Raises
+        ------
+        ValueError
+            If the posterior was made without model pixels.
+        """
+        found = []
+        for i, model in enumerate(self.model_images()):
+            data, invvar = self._constants[f"data_{i}"], self._constants[f"invvar_{i}"]
+            found.append(self._constants.get(f"residual_{i}", (data - model) * np.sqrt(invvar)))
+        return found
+
     def goodness(self) -> list[Goodness]:
         """chi2 and residual correlation of each image against the stored model, if there is one."""
         if "model_0" not in self._constants:

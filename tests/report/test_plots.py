@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bayesjoint.report import images_plot, plots
+from bayesjoint.report import image_panel, images_plot, plots
 from bayesjoint.report.plots import plot_trace
 from bayesjoint.report.quantities import Quantity
 
@@ -56,12 +56,17 @@ def test_masked_pixels_are_hidden_and_residuals_normalised(posterior, scene):
         assert np.std(residual.get_array()) == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize("number", [1, 4, 5, 9])
+@pytest.mark.parametrize("number", [1, 4, 5, 9, 27])
 def test_images_figure_of_any_number(scene, number):
-    images, models = [list(x) * 3 for x in scene]
-    figure = images_plot.plot_images(images[:number], models[:number])
-    assert len([ax for ax in figure.axes if ax.texts]) >= 2 * number
-    assert figure.get_figwidth() < 7.7 and figure.get_figheight() < 7.7
+    images, models = [list(x) * 9 for x in scene]
+    for figure, panels in (
+        (images_plot.plot_images(images[:number], models[:number]), 3),
+        (images_plot.plot_images(images[:number]), 1),
+        (images_plot.plot_model(images[:number], models[:number]), 1),
+        (images_plot.plot_residuals(images[:number], models[:number]), 1),
+    ):
+        assert len([ax for ax in figure.axes if ax.images]) == panels * number
+        assert figure.get_figwidth() < 7.7 and figure.get_figheight() < 9.5
 
 
 def test_images_figure_wants_one_model_each(scene):
@@ -75,10 +80,10 @@ def test_compass_follows_the_wcs(scene):
     for image in scene[0]:
         here = SkyCoord.from_pixel((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2, image.wcs)
         x0, y0 = here.to_pixel(image.wcs)
-        for angle, direction in zip((90, 0), images_plot.compass_directions(image), strict=True):
-            x, y = here.directional_offset_by(
-                angle * images_plot.np.pi / 180 * _radian(), 1 * _arcsec()
-            ).to_pixel(image.wcs)
+        for angle, direction in zip((90, 0), image_panel.compass_directions(image), strict=True):
+            x, y = here.directional_offset_by(angle * np.pi / 180 * _radian(), 1 * _arcsec()).to_pixel(
+                image.wcs
+            )
             moved = np.array([x - x0, y - y0])
             np.testing.assert_allclose(direction, moved / np.hypot(*moved), atol=1e-3)
 
@@ -99,7 +104,7 @@ def test_scale_bar_has_its_length(scene):
     image = scene[0][1]
     axes = Figure().subplots()
     axes.set_xlim(-0.5, image.shape[1] - 0.5)
-    length = images_plot.draw_scale_bar(axes, image)
+    length = image_panel.draw_scale_bar(axes, image)
     drawn = np.ptp(axes.lines[0].get_xdata()) * image.shape[1] * image.pixel_scale
     assert length == pytest.approx(drawn) and length in (5, 10)
 
