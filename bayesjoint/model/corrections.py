@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
@@ -52,40 +55,48 @@ def sample_registration(
     offset: float | None = None,
     rotation: float | None = None,
     flux_scale: float | None = None,
+    reference: bool = True,
 ) -> Registration:
-    """Sample how far the images' WCS and zero points are off from those of the first.
+    """Sample how far the images' WCS and zero points are off from those of the first, or from the truth.
 
-    The first image is the reference: its corrections are none. Sites, one value for each of the others: `offset`, (n_images
-    - 1, 2), arcsec East and North; `rotation`, degrees; `flux_scale`, log-normal about 1.
+    With a `reference` the first image's corrections are none, and the sites have one value for each of the others:
+    `offset`, (n_images - 1, 2), arcsec East and North; `rotation`, degrees; `flux_scale`, log-normal about 1. Without, they
+    have one for each image, in the plate "image": all zero points are as likely to be off, fluxes are those of their mean
+    and their errors know how far that may be off.
 
     Parameters
     ----------
     images : ImageSet
-        Two or more.
+        Two or more where the first is the reference.
     offset, rotation, flux_scale : float, optional
         Standard deviation of the prior: arcsec in each coordinate, degrees, relative. What is not given is not sampled.
+    reference : bool
+        Whether the first image is right.
 
     Raises
     ------
     ValueError
-        For a single image, or nothing to sample.
+        For a single image that is its own reference, or nothing to sample.
     """
-    others = len(images) - 1
-    if others < 1:
+    count = len(images) - reference
+    if count < 1:
         raise ValueError("sample_registration wants two images or more: the first is the reference")
     if offset is rotation is flux_scale is None:
         raise ValueError(
             "sample_registration has nothing to sample: give offset=0.05 (arcsec), rotation= or flux_scale="
         )
+
+    def of_all(none: jax.Array, sampled: Any) -> jax.Array:
+        return jnp.concatenate([none, sampled]) if reference else sampled
+
     move, turn, scale = jnp.zeros((1, 2)), jnp.zeros(1), jnp.ones(1)
-    with numpyro.plate("registered", others):
+    with numpyro.plate("registered" if reference else "image", count):
         if offset is not None:
-            moves = numpyro.sample("offset", dist.Normal(jnp.zeros(2), offset).to_event(1))
-            move = jnp.concatenate([move, moves])
+            prior = dist.Normal(jnp.zeros(2), offset).to_event(1)
+            move = of_all(move, numpyro.sample("offset", prior))
         if rotation is not None:
-            turn = jnp.concatenate([turn, numpyro.sample("rotation", dist.Normal(0.0, rotation))])
+            turn = of_all(turn, numpyro.sample("rotation", dist.Normal(0.0, rotation)))
         if flux_scale is not None:
-            scales = numpyro.sample("flux_scale", dist.LogNormal(0.0, flux_scale))
-            scale = jnp.concatenate([scale, scales])
-    parts = (part if len(part) > 1 else part[0] for part in (move, turn, scale))
+            scale = of_all(scale, numpyro.sample("flux_scale", dist.LogNormal(0.0, flux_scale)))
+    parts = (part if len(part) == len(images) else part[0] for part in (move, turn, scale))
     return Registration(*parts)
