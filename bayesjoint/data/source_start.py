@@ -68,6 +68,10 @@ class SourceStart:
         """The numbers of the sources of a kind."""
         return tuple(i for i, own in enumerate(self.kinds) if own == kind)
 
+    def names_in(self, window: int, kind: str) -> tuple[str, ...]:
+        """The names of the sources of a kind that are drawn in windows of this number."""
+        return tuple(self.names[i] for i in self.of_kind(kind) if self.window[i] == window)
+
 
 def source_start(table: Table, bands: Sequence[str], seeing: float) -> SourceStart:
     """A table of sources, as `find_sources` gives it, as arrays.

@@ -284,18 +284,22 @@ class RecordLight(Messenger):
             msg["value"] = tuple(jnp.zeros(shape, light.leaves[0].dtype) for shape in light.shapes)
 
 
+def component_names(components: Any) -> list[str]:
+    """What each component goes by in the names of sites: its name or class in small letters, repeated ones numbered."""
+    seen: Counter[str] = Counter()
+    names = []
+    for component in components:
+        name = getattr(component, "name", None) or type(component).__name__.lower()
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}{seen[name]}")
+    return names
+
+
 def _emit_fluxes(components, suffix: str, n_bands: int | None) -> None:
     """Deterministic total fluxes, so that every posterior knows them with their full covariance."""
-    seen: Counter[str] = Counter()
-    for component in components:
-        if not hasattr(component, "flux"):
+    for name, component in zip(component_names(components), components, strict=True):
+        if not hasattr(component, "flux") or name.startswith("_"):
             continue
-        name = component.name or type(component).__name__.lower()
-        if name.startswith("_"):
-            continue
-        seen[name] += 1
-        if seen[name] > 1:
-            name = f"{name}{seen[name]}"
         flux = jnp.asarray(component.flux)
         if n_bands is not None and flux.ndim == 0:
             flux = jnp.broadcast_to(flux, (n_bands,))

@@ -72,12 +72,7 @@ def rendering(
         raise ValueError(
             f"this posterior has {have} draws, at least {least} are wanted: make more with posterior.extend"
         )
-    args = jax.device_put((posterior.images, *more))
-    layout = find_latents(program, args)
-    sites = posterior.idata.posterior.data_vars
-    values = {name: sites[name].values for name in layout.names if name in sites}
-    flat = {name: value.reshape(have, *value.shape[2:]) for name, value in values.items()}
-    z = unconstrain(program, layout, flat, args)
+    layout, args, z = latent_draws(posterior, program, more)
     best = z[np.argmax(posterior.idata.sample_stats["lp"].values)]
     there = quadratic(program, layout, best, args)
     means, noises = jax.device_get((there.means, there.noises))
@@ -85,6 +80,18 @@ def rendering(
     if not places:
         raise ValueError("none of the program's observed sites is one of the images: end it with bj.observe")
     return Rendering(program, layout, args, z, best, means, noises, places)
+
+
+def latent_draws(
+    posterior: Posterior, program: Program, more: Sequence[Any]
+) -> tuple[Layout, tuple, np.ndarray]:
+    """The latents of a posterior's program, its arguments, and all draws (N, P), one chain after the other."""
+    args = jax.device_put((posterior.images, *more))
+    layout = find_latents(program, args)
+    sites = posterior.idata.posterior.data_vars
+    values = {name: sites[name].values for name in layout.names if name in sites}
+    flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
+    return layout, args, unconstrain(program, layout, flat, args)
 
 
 def checked(posterior: Posterior, program: Program, more: Sequence[Any], draws: int, seed: int) -> Check:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bayesjoint.infer.draws import Draws
     from bayesjoint.report.check import Check
     from bayesjoint.report.loo import Loo
+    from bayesjoint.report.radial_profile import RadialProfile
 
 _CONTINUATION = "continuation"
 
@@ -184,6 +185,47 @@ class Posterior(Results):
         from bayesjoint.report.loo import leave_blocks_out  # which needs this module
 
         return leave_blocks_out(self, *self.made_by(program, more), draws, block)
+
+    def surface_brightness(
+        self, band: str, radii: Any, source: Any = None, program: Any = None, more: tuple = ()
+    ) -> RadialProfile:
+        """Surface brightness in a band at radii along the major axis, nJy/arcsec^2, free of PSF and noise.
+
+        It is the mean over the ellipse of each semi-major axis; of one source of elliptical isophotes that along these.
+
+        Parameters
+        ----------
+        band : str
+        radii : array (n,)
+            Semi-major axes, arcsec.
+        source : str or tuple of str, optional
+            Needed where there are several; of several the sum, on the ellipses of the first:
+            `("galaxy_disc", "galaxy_bulge")`.
+        program, more
+            As in `extend`.
+
+        Returns
+        -------
+        RadialProfile
+            With its `gradient`, and as `magnitudes` per arcsec^2.
+        """
+        from bayesjoint.report import radial_profile  # which needs this module
+
+        made = self.made_by(program, more)
+        return radial_profile.surface_brightness(self, *made, (band,), radii, source)[0]
+
+    def colour_profile(
+        self, a: str, b: str, radii: Any, source: Any = None, program: Any = None, more: tuple = ()
+    ) -> RadialProfile:
+        """Colour a - b at radii along the major axis in band a, AB magnitudes; arguments as in `surface_brightness`.
+
+        Its `gradient` is the change of the colour per dex of radius.
+        """
+        from bayesjoint.report import radial_profile  # which needs this module
+
+        made = self.made_by(program, more)
+        one, two = radial_profile.surface_brightness(self, *made, (a, b), radii, source)
+        return radial_profile.colour_profile(one, two, (a, b))
 
     def plot_images(self, **options: Any) -> Figure:
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""
