@@ -55,10 +55,11 @@ def find_sources(
     -------
     astropy.table.Table
         One row a source, brightest first, to be edited as liked before `images.with_sources(table)`: `name`, `kind`
-        ("galaxy" or "star"), `ra`, `dec` (degrees), `east`, `north`, `Re`, `window` (arcsec; the last is the
-        side of the square that its light is drawn in, which every image widens by its PSF), `q`, `pa` (degrees), `snr`
-        (within a PSF), `label` (in the segmentation, which is `table.meta["segmentation"]`) and, of each band,
-        `flux_<band>` and `flux_error_<band>` (nJy).
+        ("galaxy", "star"; "bulge+disc" is for you to say), `fixed` and `tied` (empty: which parameters the model is to hold,
+        and which it takes from another source; see `scene_model`), `ra`, `dec` (degrees), `east`, `north`, `Re`, `window`
+        (arcsec; the last is the side of the square that its light is drawn in, which every image widens by its PSF), `q`,
+        `pa` (degrees), `snr` (within a PSF), `label` (in the segmentation, which is `table.meta["segmentation"]`) and, of
+        each band, `flux_<band>` and `flux_error_<band>` (nJy).
 
     Raises
     ------
@@ -194,6 +195,8 @@ def _table(images: ImageSet, image: Image, sky: Sky, rows, labels, flux, error) 
     ra, dec = images.frame.sky(*centre.T)
     names, kinds = [f"s{i + 1}" for i in range(len(rows))], [row["kind"] for row in rows]
     table = Table({"name": np.array(names, "U32"), "kind": np.array(kinds, "U16")})
+    for column in ("fixed", "tied"):
+        table[column] = np.array([""] * len(rows), "U64")
     table["ra"], table["dec"] = ra, dec
     table["east"], table["north"] = centre.T
     table["Re"] = [row["Re"] for row in rows]

@@ -13,10 +13,13 @@ from astropy.coordinates import SkyCoord
 from bayesjoint.data.frame import TangentFrame, position_degrees
 from bayesjoint.data.image import Image
 from bayesjoint.data.moments import StartingValues, starting_values
-from bayesjoint.data.source_start import PSF_ROOM, SourceStart, check_seen, source_start
+from bayesjoint.data.source_checks import check_seen
+from bayesjoint.data.source_start import SourceStart, source_start
 
 if TYPE_CHECKING:
     from astropy.table import Table
+
+PSF_ROOM = 4.0  # FWHM of an image's PSF, by which its windows are wider than sources
 
 
 @jax.tree_util.register_pytree_node_class
@@ -123,8 +126,8 @@ class ImageSet(Sequence[Image]):
         ValueError
             For tables that lack columns, values out of range, coincident sources, and sources outside all images.
         """
-        sources = source_start(table, self.bands, float(self.start.seeing))
-        check_seen(self.originals, sources)
+        sources = source_start(table, self.bands, float(self.start.seeing), self.frame)
+        check_seen(self.originals, sources.parents, sources.position)
         widened = (
             image.with_windows(
                 *(w + PSF_ROOM * image.psf.fwhm_arcsec(image.pixel_scale) for w in sources.widths)

@@ -1,4 +1,4 @@
-"""Sources as a set of images carries them: what they are, in which windows they are drawn, and where fits start."""
+"""Sources as a set of images carries them: what they are, what of them is free, and where fits start."""
 
 from __future__ import annotations
 
@@ -10,54 +10,86 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from bayesjoint.data.measure import pixel_of
+from bayesjoint.data.frame import TangentFrame
+from bayesjoint.data.source_checks import KINDS, check_columns, check_places, check_rows, numbers, positions
+from bayesjoint.data.source_ties import (
+    SHAPE,
+    Component,
+    Structure,
+    check_entries,
+    components_of,
+    entries,
+    held_values,
+    owners,
+)
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from bayesjoint.data.image import Image
-
-KINDS = ("galaxy", "star")
-PSF_ROOM = 4.0  # FWHM of an image's PSF, by which its windows are wider than sources
 SIZES = 3  # of windows, each half as wide as the one before
+TYPICAL_N = 1.7
+BULGE, DISC = 0.25, 1.2  # of a source's radius: where fits of its parts start
+PARTS_OF_N = {"bulge": 4.0, "disc": 1.0}
+FIELD_PLATES = ("source", *(f"free_{parameter}" for parameter in (*Structure._fields, "ellipticity")))
 
-_FIELDS = ["position", "effective_radius", "ellipticity", "flux", "flux_error", "position_error"]
+_FIELDS = [
+    "position",
+    "effective_radius",
+    "axis_ratio",
+    "position_angle",
+    "index",
+    "flux",
+    "flux_error",
+    "position_error",
+]
+_STATIC = ["names", "kinds", "parents", "owner", "held", "window", "widths"]
+
+__all__ = ["FIELD_PLATES", "KINDS", "SourceStart", "source_start"]
 
 
-@partial(
-    jax.tree_util.register_dataclass, data_fields=_FIELDS, meta_fields=["names", "kinds", "window", "widths"]
-)
+@partial(jax.tree_util.register_dataclass, data_fields=_FIELDS, meta_fields=_STATIC)
 @dataclass(frozen=True, eq=False)
 class SourceStart:
-    """Sources in the order of a table, as float64 arrays.
+    """The components of sources in the order of a table, as float64 arrays: one each, or a bulge and a disc.
 
     Attributes
     ----------
     position : array (N, 2)
         Arcsec East and North in the images' frame.
-    effective_radius : array (N,)
-        Semi-major half-light radius, arcsec.
-    ellipticity : array (N, 2)
-        (eta cos 2PA, eta sin 2PA) with eta = -ln q.
+    effective_radius, axis_ratio, position_angle, index : array (N,)
+        Semi-major half-light radius, arcsec; q; degrees East of North; Sersic index. Where fits start, and where what is
+        held stays.
     flux, flux_error : array (n_bands, N)
         nJy.
     position_error : array (N,)
         How far a source may be from where it was found, arcsec.
     names, kinds : tuple of str
+        Each is a "galaxy" or a "star".
+    parents : tuple of str
+        Of each component the source that it is part of.
+    owner : Structure
+        For each component the number of the one whose value it has: its own where nothing ties it.
+    held : Structure
+        Whether the parameter stays where it is.
     window : tuple of int
-        For each source the number of its windows' width.
+        For each component the number of its windows' width.
     widths : tuple of float
         Of the windows, arcsec; every image adds what its PSF needs.
     """
 
     position: Any
     effective_radius: Any
-    ellipticity: Any
+    axis_ratio: Any
+    position_angle: Any
+    index: Any
     flux: Any
     flux_error: Any
     position_error: Any
     names: tuple[str, ...]
     kinds: tuple[str, ...]
+    parents: tuple[str, ...]
+    owner: Structure
+    held: Structure
     window: tuple[int, ...]
     widths: tuple[float, ...]
 
@@ -65,93 +97,119 @@ class SourceStart:
         return len(self.names)
 
     def of_kind(self, kind: str) -> tuple[int, ...]:
-        """The numbers of the sources of a kind."""
+        """The numbers of the components of a kind."""
         return tuple(i for i, own in enumerate(self.kinds) if own == kind)
 
     def names_in(self, window: int, kind: str) -> tuple[str, ...]:
         """The names of the sources of a kind that are drawn in windows of this number."""
         return tuple(self.names[i] for i in self.of_kind(kind) if self.window[i] == window)
 
+    def sampled(self, parameter: str) -> np.ndarray:
+        """The numbers of the components that sample a parameter; q and PA as an ellipticity where both are free."""
+        both = np.intersect1d(self._free("q"), self._free("pa"))
+        if parameter == "ellipticity":
+            return both
+        return np.setdiff1d(self._free(parameter), both if parameter in ("q", "pa") else [])
 
-def source_start(table: Table, bands: Sequence[str], seeing: float) -> SourceStart:
+    def _free(self, parameter: str) -> np.ndarray:
+        """The numbers of the components whose value is neither held nor another's."""
+        owner, held = getattr(self.owner, parameter), getattr(self.held, parameter)
+        has = range(len(self)) if parameter == "centre" else self.of_kind("galaxy")
+        return np.array([i for i in has if owner[i] == i and not held[i]], int)
+
+    @property
+    def plates(self) -> dict[str, int]:
+        """Lengths of the plates that a program of all of them samples in."""
+        return {"source": len(self)} | {
+            p: self.sampled(p.removeprefix("free_")).size for p in FIELD_PLATES[1:]
+        }
+
+
+def source_start(table: Table, bands: Sequence[str], seeing: float, frame: TangentFrame) -> SourceStart:
     """A table of sources, as `find_sources` gives it, as arrays.
 
     Raises
     ------
     ValueError
-        For missing columns, unknown kinds, names given twice, coincident sources, or numbers that make no sense.
+        For missing columns, unknown kinds, names given twice, coincident sources, numbers that make no sense, and parameters
+        held or tied that a source does not have.
     """
-    wanted = ["name", "kind", "east", "north", "Re", "q", "pa", "window"]
-    wanted += [f"{column}_{band}" for band in bands for column in ("flux", "flux_error")]
-    missing = [name for name in wanted if name not in table.colnames]
-    if missing:
-        raise ValueError(
-            f"the table of sources lacks {', '.join(missing)}: start from bj.find_sources(images, ...) of these images, and "
-            "edit what it gives"
-        )
-    if not len(table):
-        raise ValueError("the table of sources is empty: lower find_sources' threshold, or add a row")
-    columns: dict[str, np.ndarray] = {n: np.asarray(table[n], float) for n in wanted[2:]}
-    names, kinds = (tuple(str(x) for x in table[column]) for column in ("name", "kind"))
-    _check(names, kinds, columns)
-    eta, angle = -np.log(columns["q"]), np.radians(2 * columns["pa"])
-    position = np.stack([columns["east"], columns["north"]], axis=1)
-    widths = columns["window"].max() * 0.5 ** np.arange(SIZES)
-    window = np.sum(columns["window"][:, None] <= widths[None] * (1 + 1e-9), axis=1) - 1
-    used = sorted(set(window.tolist()))
+    check_columns(table, bands)
+    text = {name: _text(table, name) for name in ("name", "kind", "fixed", "tied")}
+    columns = {name: numbers(table, name) for name in ("Re", "q", "pa", "window")}
+    columns |= {
+        f"{c}_{band}": numbers(table, f"{c}_{band}") for band in bands for c in ("flux", "flux_error")
+    }
+    position = positions(table, text["name"], frame)
+    check_rows(text["name"], text["kind"], columns | dict(zip(("east", "north"), position.T, strict=True)))
+    parts = components_of(text["name"], text["kind"])
+    owner, held = _freedom(text, parts, columns | {"n": numbers(table, "n")})
+    check_places(parts, position, owner)
+    rows = np.array([part.row for part in parts])
+    shape = _shapes(parts, columns | {"n": numbers(table, "n")}, held, 0.1 * seeing)
+    window, widths = _windows(columns["window"])
+    flags = Structure(*(tuple(i in held[p] for i in range(len(parts))) for p in Structure._fields))
     size = np.maximum(columns["Re"], 0.1 * seeing)
     return SourceStart(
-        position=position,
-        effective_radius=size,
-        ellipticity=np.stack([eta * np.cos(angle), eta * np.sin(angle)], axis=1),
-        flux=np.stack([columns[f"flux_{band}"] for band in bands]),
-        flux_error=np.stack([columns[f"flux_error_{band}"] for band in bands]),
-        position_error=0.25 * (size + seeing),
-        names=names,
-        kinds=kinds,
-        window=tuple(used.index(w) for w in window.tolist()),
-        widths=tuple(float(widths[w]) for w in used),
+        position=position[rows],
+        effective_radius=shape["Re"],
+        axis_ratio=shape["q"],
+        position_angle=shape["pa"],
+        index=shape["n"],
+        flux=np.stack([columns[f"flux_{band}"] for band in bands])[:, rows],
+        flux_error=np.stack([columns[f"flux_error_{band}"] for band in bands])[:, rows],
+        position_error=0.25 * (size + seeing)[rows],
+        names=tuple(part.name for part in parts),
+        kinds=tuple("star" if part.is_star else "galaxy" for part in parts),
+        parents=tuple(part.source for part in parts),
+        owner=owner,
+        held=flags,
+        window=tuple(window[row] for row in rows),
+        widths=widths,
     )
 
 
-def _check(names: tuple[str, ...], kinds: tuple[str, ...], columns: dict[str, np.ndarray]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{names.count(name)} sources are called {name!r}: give each its own name")
-    for name, kind in zip(names, kinds, strict=True):
-        if kind not in KINDS:
-            raise ValueError(f"source {name!r} is a {kind!r}; a source is one of {', '.join(KINDS)}")
-    limits = {"q": (0.0, 1.0), "Re": (0.0, np.inf), "window": (0.0, np.inf)}
-    for column, values in columns.items():
-        low, high = limits.get(column, (-np.inf, np.inf))
-        wrong = ~np.isfinite(values) | (values > high) | ((values <= low) if np.isfinite(low) else False)
-        if wrong.any():
-            i = int(np.argmax(wrong))
-            bounds = f"wanted over {low:g}, up to {high:g}" if np.isfinite(low) else "wanted a finite number"
-            raise ValueError(f"source {names[i]!r}: {column} is {values[i]:g}, {bounds}")
-    place = np.stack([columns["east"], columns["north"]], axis=1)
-    apart = np.hypot(*(place[:, None] - place[None]).T) + np.where(np.eye(len(place)), np.inf, 0)
-    if len(place) > 1 and apart.min() < 1e-3:
-        i, j = np.unravel_index(int(apart.argmin()), apart.shape)
-        raise ValueError(
-            f"sources {names[i]!r} and {names[j]!r} are at the same place ({apart.min():.1g} arcsec apart): keep one of them"
-        )
+def _text(table: Table, name: str) -> tuple[str, ...]:
+    """A column of words; empty where it is missing or masked."""
+    if name not in table.colnames:
+        return ("",) * len(table)
+    return tuple("" if x is np.ma.masked else str(x) for x in table[name])
 
 
-def check_seen(images: Sequence[Image], sources: SourceStart) -> None:
-    """Raise ValueError for a source that no image has pixels of."""
-    for name, place in zip(sources.names, np.asarray(sources.position), strict=True):
-        if not any(_sees(image, place) for image in images):
-            raise ValueError(
-                f"source {name!r} at {place[0]:.1f}, {place[1]:.1f} arcsec lies outside all images, or where none has "
-                "a valid pixel: drop it from the table, or give an image that shows it"
-            )
+def _freedom(text: dict, parts: Sequence[Component], values: dict) -> tuple[Structure, dict]:
+    """Who owns each component's parameters, and which are held, at which values."""
+    cells = {column: [entries(cell) for cell in text[column]] for column in ("fixed", "tied")}
+    for column, own in cells.items():
+        check_entries(column, own, parts, text["name"])
+    for name, fixed, tied in zip(text["name"], cells["fixed"], cells["tied"], strict=True):
+        if both := fixed.keys() & tied.keys():
+            raise ValueError(f"source {name!r}: {', '.join(sorted(both))} is both fixed and tied: keep one")
+    held = held_values(cells["fixed"], parts, values)
+    for i, part in enumerate(parts):
+        if part.part and part.own("n") not in cells["tied"][part.row]:
+            held["n"].setdefault(i, PARTS_OF_N[part.part])
+    return owners(cells["tied"], parts), held
 
 
-def _sees(image: Image, place: np.ndarray) -> bool:
-    """Whether an image has pixels with weight within a PSF of a place."""
-    (x, y), reach = pixel_of(image, place), image.psf.fwhm_arcsec(image.pixel_scale) / image.pixel_scale + 1
-    if not np.hypot(*(place - image.centre)) < np.hypot(*image.shape) * image.pixel_scale:
-        return False
-    low, high = np.floor([y - reach, x - reach]).astype(int), np.ceil([y + reach, x + reach]).astype(int) + 1
-    return bool(np.any(image.invvar[max(low[0], 0) : max(high[0], 0), max(low[1], 0) : max(high[1], 0)] > 0))
+def _shapes(
+    parts: Sequence[Component], columns: dict, held: dict[str, dict[int, float]], smallest: float
+) -> dict[str, np.ndarray]:
+    """Re, q, PA and n of each component: what is held at its value, the rest where its fit starts."""
+    rows = np.array([part.row for part in parts])
+    scale = np.array([{"bulge": BULGE, "disc": DISC}.get(part.part, 1.0) for part in parts])
+    index = columns["n"][rows]
+    found = {"q": columns["q"][rows], "pa": columns["pa"][rows]}
+    found["n"] = np.where(np.isfinite(index), index, TYPICAL_N)
+    found["Re"] = np.maximum(scale * columns["Re"][rows], smallest)
+    for parameter in SHAPE:
+        for i, value in held[parameter].items():
+            found[parameter][i] = value
+    return found
+
+
+def _windows(widths: np.ndarray) -> tuple[list[int], tuple[float, ...]]:
+    """The number of each source's width, and the widths that are used: at most `SIZES`."""
+    edges = widths.max() * 0.5 ** np.arange(SIZES)
+    number = np.sum(widths[:, None] <= edges[None] * (1 + 1e-9), axis=1) - 1
+    used = sorted(set(number.tolist()))
+    return [used.index(w) for w in number.tolist()], tuple(float(edges[w]) for w in used)

@@ -134,8 +134,7 @@ def value_dims(program: Program, args: tuple, values: dict[str, np.ndarray]) -> 
     if isinstance(images, ImageSet):
         lengths = {"band": len(images.bands), "image": len(images)}
         if images.sources is not None:
-            galaxies = len(images.sources.of_kind("galaxy"))
-            lengths |= {"source": len(images.sources), "galaxy": galaxies}
+            lengths |= images.sources.plates
     plates = latent_plates(program, args)
     dims = {}
     for name, value in values.items():

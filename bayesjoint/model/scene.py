@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,7 @@ import numpyro.distributions as dist
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.source_start import SourceStart
-from bayesjoint.light.geometry import axis_ratio_and_angle
+from bayesjoint.light.geometry import axis_ratio_and_angle, ellipticity_vector
 from bayesjoint.light.point import PointSource
 from bayesjoint.light.sersic import Sersic
 from bayesjoint.light.sky import FlatSky
@@ -44,12 +44,15 @@ class _Scene:
 def scene_model(name: str = "source", *, sky: bool = True) -> Callable[[ImageSet], None]:
     """The sources of a field in all images: structure drawn once a source and shared, one flux in each band.
 
-    The images must know of the sources, which `images.with_sources(table)` tells them. Sites, in the plate "source" over
-    all of them: `<name>_east`, `<name>_north` (Normal about where each was found, a quarter of size and seeing wide); in
-    the plate "galaxy" over those that are no stars: `<name>_ellipticity`, `<name>_n`, `<name>_Re_circular` (priors as
-    those of `sample_structure`, about what was measured); in the plates "band" and "source": `<name>_total`, nJy (Normal
-    about 0, ten times as wide as the flux found and as noise could hide). Of each source of the table east, north, q, pa, n,
-    Re and, in each band, flux are deterministic, as `<its name>_Re`, and reported under its name.
+    The images must know of the sources, which `images.with_sources(table)` tells them. What is free is sampled, each
+    parameter in a plate over the sources that have it free: `<name>_east`, `<name>_north` (Normal about where each was
+    found, a quarter of size and seeing wide); of those that are no stars `<name>_ellipticity`, `<name>_n`,
+    `<name>_Re_circular` (priors as those of `sample_structure`, about what was measured), and `<name>_q` or `<name>_pa`
+    where the other is held or tied; in the plates "band" and "source": `<name>_total`, nJy (Normal about 0, ten times as
+    wide as the flux found and as noise could hide). What the table's `fixed` holds stays where it is, what `tied` ties has
+    the other's value. A "bulge+disc" is two components about one centre, of n = 4 and n = 1 unless said otherwise, each with
+    its own shape and fluxes. Of each source of the table east, north, q, pa, n, Re and, in each band, flux are
+    deterministic, as `<its name>_Re`, and reported under its name; of parts as `<its name>_bulge_Re`.
 
     Parameters
     ----------
@@ -68,56 +71,107 @@ def scene_model(name: str = "source", *, sky: bool = True) -> Callable[[ImageSet
 
 def sample_sources(name: str, images: ImageSet, sources: SourceStart) -> list[Any]:
     """Sample all sources of a field; the components to observe them by, of each kind and width of windows one."""
-    position, galaxies = sources.position, np.array(sources.of_kind("galaxy"), int)
-    with numpyro.plate("source", len(sources)):
-        start = [{"start": jnp.asarray(position)[:, i]} for i in range(2)]
-        east, north = (
-            numpyro.sample(f"{name}_{part}", dist.Normal(where["start"], sources.position_error), infer=where)
-            for part, where in zip(("east", "north"), start, strict=True)
-        )
+    field = _Field(name, sources)
+    centre = _sample_centres(field)
     scale = 10 * (jnp.abs(sources.flux) + 5 * sources.flux_error)
     with numpyro.plate("band", len(images.bands), dim=-2), numpyro.plate("source", len(sources), dim=-1):
         total = numpyro.sample(f"{name}_total", dist.Normal(0.0, scale))
-    centre = jnp.stack([east, north], axis=-1)
-    structure = _sample_shapes(name, sources, galaxies) if galaxies.size else {}
-    everyone = {"east": east, "north": north, "flux": jnp.moveaxis(jnp.asarray(total), 1, 0)}
-    _report([sources.names[i] for i in galaxies], structure)
-    _report(sources.names, everyone)
-    return _components(sources, centre, total, structure, galaxies)
+    structure = _sample_shapes(field) if sources.of_kind("galaxy") else {}
+    _report(sources, structure, centre, total)
+    return _components(sources, centre, total, structure)
 
 
-def _sample_shapes(name: str, sources: SourceStart, galaxies: np.ndarray) -> dict[str, Any]:
-    """Structure of all galaxies."""
-    ellipticity = jnp.asarray(sources.ellipticity)[galaxies]
-    half_eta = 0.5 * jnp.sqrt(jnp.sum(ellipticity**2, axis=-1))
-    log_size = jnp.log(jnp.asarray(sources.effective_radius)[galaxies]) - half_eta
-    with numpyro.plate("galaxy", galaxies.size):
-        prior = dist.Normal(jnp.zeros(2), 0.6).to_event(1)
-        shape = numpyro.sample(f"{name}_ellipticity", prior, infer={"start": ellipticity})
-        index = numpyro.sample(f"{name}_n", sersic_index_prior())
-        circular = numpyro.sample(f"{name}_Re_circular", dist.LogNormal(log_size, 1.0))
-    q, pa = axis_ratio_and_angle(shape)
-    return {"q": q, "pa": pa, "n": index, "Re": circular / jnp.sqrt(q)}
+class _Field(NamedTuple):
+    """The sources, and the prefix of their sites."""
+
+    name: str
+    sources: SourceStart
+
+    def sample(self, site: str, parameter: str, prior: Callable[[Any], Any], start: Any) -> Any:
+        """Values (N, ...) of a parameter: sampled where it is free, by `prior` of the starts there; else where it starts."""
+        start, rows = jnp.asarray(start), self.sources.sampled(parameter)
+        if not rows.size:
+            return start
+        with numpyro.plate(f"free_{parameter}", rows.size):
+            drawn = numpyro.sample(f"{self.name}_{site}", prior(rows), infer={"start": start[rows]})
+        return start.at[rows].set(drawn)
+
+    def tied(self, parameter: str, values: Any) -> Any:
+        """Values (N, ...), of what is tied those of its owner."""
+        return values[np.array(getattr(self.sources.owner, parameter))]
 
 
-def _report(names: Sequence[str], parameters: dict[str, Any]) -> None:
+def _sample_centres(field: _Field) -> Any:
+    """Centres (N, 2) of all components."""
+    place, error = jnp.asarray(field.sources.position), jnp.asarray(field.sources.position_error)
+    parts = [
+        field.sample(part, "centre", lambda rows, i=i: dist.Normal(place[rows, i], error[rows]), place[:, i])
+        for i, part in enumerate(("east", "north"))
+    ]
+    return field.tied("centre", jnp.stack(parts, axis=-1))
+
+
+def _sample_shapes(field: _Field) -> dict[str, Any]:
+    """Structure (N,) of all components; of stars it says nothing."""
+    q, pa = _sample_ellipses(field)
+    sources = field.sources
+    index = field.sample("n", "n", lambda rows: sersic_index_prior(), sources.index)
+    size = jnp.asarray(sources.effective_radius)
+    log_circular = jnp.log(size * jnp.sqrt(sources.axis_ratio))
+    circular = field.sample(
+        "Re_circular", "Re", lambda rows: dist.LogNormal(log_circular[rows], 1.0), jnp.exp(log_circular)
+    )
+    radius = jnp.where(_among(sources, "Re"), circular / jnp.sqrt(q), size)
+    return {"q": q, "pa": pa, "n": field.tied("n", index), "Re": field.tied("Re", radius)}
+
+
+def _sample_ellipses(field: _Field) -> tuple[Any, Any]:
+    """Axis ratios and position angles (N,): by an ellipticity vector where both are free, else each alone."""
+    sources = field.sources
+    ratio, angle = jnp.asarray(sources.axis_ratio), jnp.asarray(sources.position_angle)
+    start = jnp.moveaxis(ellipticity_vector(ratio, angle), 0, -1)
+    vector = field.sample(
+        "ellipticity", "ellipticity", lambda rows: dist.Normal(jnp.zeros(2), 0.6).to_event(1), start
+    )
+    inside = jnp.where(_among(sources, "q"), jnp.clip(ratio, 0.06, 0.99), ratio)
+    q = field.sample("q", "q", lambda rows: dist.Uniform(0.05, 1.0), inside)
+    pa = field.sample("pa", "pa", lambda rows: dist.Normal(90.0, 90.0), angle)
+    both = _among(sources, "ellipticity")
+    q, pa = (jnp.where(both, e, x) for e, x in zip(axis_ratio_and_angle(vector), (q, pa), strict=True))
+    return field.tied("q", q), field.tied("pa", pa)
+
+
+def _among(sources: SourceStart, parameter: str) -> np.ndarray:
+    """Whether each component samples a parameter (N,)."""
+    return np.isin(np.arange(len(sources)), sources.sampled(parameter))
+
+
+def _report(sources: SourceStart, structure: dict[str, Any], centre, total) -> None:
     """Each source's parameters under its own name, so that a posterior tells of it as of any other source."""
-    for parameter, values in parameters.items():
-        for own, value in zip(names, jnp.asarray(values), strict=True):
-            numpyro.deterministic(f"{own}_{parameter}", value)
+    for parameter, values in structure.items():
+        for i in sources.of_kind("galaxy"):
+            numpyro.deterministic(f"{sources.names[i]}_{parameter}", values[i])
+    flux = jnp.moveaxis(jnp.asarray(total), 1, 0)
+    for i, (name, parent) in enumerate(zip(sources.names, sources.parents, strict=True)):
+        members = [j for j, other in enumerate(sources.parents) if other == parent]
+        if i == members[0]:
+            numpyro.deterministic(f"{parent}_east", centre[i, 0])
+            numpyro.deterministic(f"{parent}_north", centre[i, 1])
+            numpyro.deterministic(f"{parent}_flux", flux[np.array(members)].sum(axis=0))
+        if len(members) > 1:
+            numpyro.deterministic(f"{name}_flux", flux[i])
 
 
-def _components(sources: SourceStart, centre, total, structure: dict, galaxies: np.ndarray) -> list[Any]:
+def _components(sources: SourceStart, centre, total, structure: dict[str, Any]) -> list[Any]:
     """Each kind's sources in each width of windows."""
     light: list[Any] = []
     window, kinds = np.array(sources.window), np.array(sources.kinds)
     for width in range(len(sources.widths)):
-        of_width = np.flatnonzero((window == width) & (kinds == "galaxy"))
-        if of_width.size:
-            rows = np.searchsorted(galaxies, of_width)
-            own = {key: value[rows] for key, value in structure.items()}
-            Ie = total[:, of_width] / Sersic(centre[of_width], **own, Ie=1.0).flux
-            light.append(Windowed(Sersic(centre[of_width], **own, Ie=Ie, name="_galaxies"), window=width))
+        galaxies = np.flatnonzero((window == width) & (kinds == "galaxy"))
+        if galaxies.size:
+            own = {key: value[galaxies] for key, value in structure.items()}
+            Ie = total[:, galaxies] / Sersic(centre[galaxies], **own, Ie=1.0).flux
+            light.append(Windowed(Sersic(centre[galaxies], **own, Ie=Ie, name="_galaxies"), window=width))
         stars = np.flatnonzero((window == width) & (kinds == "star"))
         if stars.size:
             points = PointSource(centre[stars], total[:, stars], name="_stars")

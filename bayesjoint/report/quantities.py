@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bayesjoint.data.source_start import FIELD_PLATES
 from bayesjoint.report.photometry import is_detected, magnitude, unwrap_axial
 
 STRUCTURE = ("east", "north", "q", "pa", "n", "Re")
@@ -27,7 +28,6 @@ UNITS = {
     "sky_gradient": "nJy / (arcmin arcsec2)",
 }
 SKIES = ("sky", "sky_gradient")
-FIELD = {"source", "galaxy"}  # plates of a field, whose members are reported under names of their own
 AUXILIARY = ("ellipticity", "Re_circular", "centre", "total")  # other forms of what is reported
 
 
@@ -174,7 +174,7 @@ def _of_site(site: str, draws: np.ndarray, layout: Layout, sources: tuple[str, .
     if parameter in AUXILIARY:
         return
     dims = tuple(layout.dims.get(site, ()))
-    if FIELD & set(dims):
+    if {*FIELD_PLATES} & set(dims):  # whose members are reported under names of their own
         return
     dims += tuple(f"{site}_dim_{i}" for i in range(len(dims), draws.ndim - 2))
     if parameter == "flux" and not dims and not image:  # one flux for all bands

@@ -113,6 +113,16 @@ def test_without_photutils_it_says_what_to_install(images, monkeypatch):
         bj.find_sources(images)
 
 
+def moved(table, row, east):
+    """The same table with a source elsewhere."""
+    table.remove_columns(["ra", "dec"])
+    table["east"][row] = east
+
+
+def both(table, row, fixed, tied):
+    table["fixed"][row], table["tied"][row] = fixed, tied
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -120,8 +130,21 @@ def test_without_photutils_it_says_what_to_install(images, monkeypatch):
         (lambda t: t["name"].__setitem__(0, "s2"), "2 sources are called 's2'"),
         (lambda t: t["kind"].__setitem__(0, "quasar"), "'s1' is a 'quasar'"),
         (lambda t: t["q"].__setitem__(1, 1.5), "'s2': q is 1.5, wanted over 0, up to 1"),
-        (lambda t: t["east"].__setitem__(1, np.nan), "'s2': east is nan, wanted a finite number"),
-        (lambda t: t["east"].__setitem__(2, 500.0), "'s3' at 500.0, .* lies outside all images"),
+        (lambda t: moved(t, 1, np.nan), "'s2': east is nan, wanted a finite number"),
+        (lambda t: moved(t, 2, 500.0), "'s3' at 500.0, .* lies outside all images"),
+        (lambda t: t["east"].__setitem__(2, 500.0), "'s3': ra and dec are .* arcsec from east and north"),
+        (lambda t: t["kind"].__setitem__(0, "bulge+"), r'if bulge\+disc was cut, widen the column: .*"U16"'),
+        (
+            lambda t: t["fixed"].__setitem__(0, "m=4"),
+            "'s1': fixed names 'm'; its parameters are centre, q, pa",
+        ),
+        (lambda t: t["fixed"].__setitem__(0, "n"), "'s1': fixed says n, for which the table has no value"),
+        (lambda t: t["fixed"].__setitem__(0, "n=high"), "fixed says n=high, which is no number"),
+        (lambda t: t["fixed"].__setitem__(0, "q=2"), "fixed says q=2, wanted over 0, up to 1"),
+        (lambda t: t["fixed"].__setitem__(0, "centre=3"), "a centre is held where the table has it"),
+        (lambda t: t["tied"].__setitem__(0, "n=s9"), "tied says n=s9; n may be taken from s3, s4"),
+        (lambda t: both(t, 0, "n=1", "n=s3"), "'s1': n is both fixed and tied"),
+        (lambda t: t.__setitem__("tied", ["n=s3", "", "n=s1", ""]), "in a circle: n of s1 from s3 from s1"),
         (lambda t: t.remove_rows(slice(0, None)), "the table of sources is empty"),
     ],
 )
@@ -134,6 +157,26 @@ def test_bad_tables(images, table, change, words):
 
 def test_coincident_sources(images, table):
     edited = table.copy()
-    edited["east"][1], edited["north"][1] = edited["east"][0], edited["north"][0]
+    edited["ra"][1], edited["dec"][1] = edited["ra"][0], edited["dec"][0]
+    edited.remove_columns(["east", "north"])
     with pytest.raises(ValueError, match="'s1' and 's2' are at the same place"):
         images.with_sources(edited)
+    edited["tied"][1] = "centre=s1"
+    sources = images.with_sources(edited).sources
+    assert sources.owner.centre[:2] == (0, 0)
+
+
+def test_columns_that_say_nothing_are_told(images, table):
+    edited = table.copy()
+    edited["fix"] = "n=4"
+    with pytest.warns(UserWarning, match="columns fix of the table of sources are not used"):
+        images.with_sources(edited)
+
+
+def test_a_table_of_another_field_is_placed_by_its_sky_positions(images, table):
+    moved = table.copy()
+    moved.remove_columns(["east", "north"])
+    other = bj.ImageSet(list(images), frame=bj.TangentFrame(150.0, 30.0005))
+    place = np.asarray(other.with_sources(moved).sources.position)
+    north = np.asarray(images.with_sources(table).sources.position)[:, 1]
+    np.testing.assert_allclose(place[:, 1], north - 1.8, atol=1e-6)

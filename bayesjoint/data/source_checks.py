@@ -1,0 +1,127 @@
+"""What can be wrong with a table of sources, and with the images that are told of it: one sentence each."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesjoint.data.frame import TangentFrame
+from bayesjoint.data.measure import pixel_of
+from bayesjoint.data.source_ties import LIMITS, Component, Structure
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from bayesjoint.data.image import Image
+
+KINDS = ("galaxy", "star", "bulge+disc")
+WANTED = ("name", "kind", "Re", "q", "pa", "window")
+OPTIONAL = ("n", "fixed", "tied", "ra", "dec", "east", "north", "snr", "label")
+APART = 1e-3  # arcsec, under which two places are one
+
+
+def check_columns(table: Table, bands: Sequence[str]) -> None:
+    """Raise ValueError for a table without rows, for columns that are missing; warn of those that say nothing."""
+    wanted = [*WANTED, *(f"{column}_{band}" for band in bands for column in ("flux", "flux_error"))]
+    if not ({"ra", "dec"} <= set(table.colnames) or {"east", "north"} <= set(table.colnames)):
+        wanted += ["ra", "dec"]
+    missing = [name for name in wanted if name not in table.colnames]
+    if missing:
+        raise ValueError(
+            f"the table of sources lacks {', '.join(missing)}: start from bj.find_sources(images, ...) of these images, and "
+            "edit what it gives"
+        )
+    if not len(table):
+        raise ValueError("the table of sources is empty: lower find_sources' threshold, or add a row")
+    unused = [n for n in table.colnames if n not in (*wanted, *OPTIONAL) and not n.startswith("flux_")]
+    if unused:
+        warnings.warn(
+            f"columns {', '.join(unused)} of the table of sources are not used; what holds and ties parameters is called "
+            "fixed and tied",
+            stacklevel=4,
+        )
+
+
+def positions(table: Table, names: Sequence[str], frame: TangentFrame) -> np.ndarray:
+    """Arcsec East and North (N, 2) of the sources: by ra and dec, or by east and north; of each row one pair is enough.
+
+    Raises
+    ------
+    ValueError
+        Where a row has both and they are not of one place.
+    """
+    sky = np.stack(frame.offsets(numbers(table, "ra"), numbers(table, "dec")), axis=1)
+    plane = np.stack([numbers(table, "east"), numbers(table, "north")], axis=1)
+    apart = np.nan_to_num(np.hypot(*(sky - plane).T))
+    if apart.max() > APART:
+        i = int(apart.argmax())
+        raise ValueError(
+            f"source {names[i]!r}: ra and dec are {apart[i]:.3g} arcsec from east and north, which count from "
+            f"{frame.ra:.5f} {frame.dec:+.5f}: remove the pair that is not meant from the table "
+            '(table.remove_columns(["east", "north"]))'
+        )
+    return np.where(np.isfinite(sky), sky, plane)
+
+
+def numbers(table: Table, name: str) -> np.ndarray:
+    """A column of numbers; NaN where it is missing or masked."""
+    if name not in table.colnames:
+        return np.full(len(table), np.nan)
+    return np.ma.filled(np.ma.asarray(table[name], float), np.nan)
+
+
+def check_rows(names: Sequence[str], kinds: Sequence[str], columns: dict[str, np.ndarray]) -> None:
+    """Raise ValueError for names given twice, unknown kinds, and numbers out of range."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{names.count(name)} sources are called {name!r}: give each its own name")
+    for name, kind in zip(names, kinds, strict=True):
+        if kind not in KINDS:
+            cut = [known for known in KINDS if kind and known.startswith(kind)]
+            hint = f'; if {cut[0]} was cut, widen the column: table["kind"].astype("U16")' if cut else ""
+            raise ValueError(f"source {name!r} is a {kind!r}; a source is one of {', '.join(KINDS)}{hint}")
+    limits = {"q": LIMITS["q"], "Re": LIMITS["Re"], "window": (0.0, np.inf)}
+    for column, values in columns.items():
+        low, high = limits.get(column, (-np.inf, np.inf))
+        wrong = ~np.isfinite(values) | (values > high) | ((values <= low) if np.isfinite(low) else False)
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            bounds = f"wanted over {low:g}, up to {high:g}" if np.isfinite(low) else "wanted a finite number"
+            raise ValueError(f"source {names[i]!r}: {column} is {values[i]:g}, {bounds}")
+
+
+def check_places(parts: Sequence[Component], place: np.ndarray, owner: Structure) -> None:
+    """Raise ValueError for sources at one place, unless one centre is meant and they are not both stars."""
+    here = place[[part.row for part in parts]]
+    apart = np.hypot(*(here[:, None] - here[None]).T)
+    centre, star = np.array(owner.centre), np.array([part.is_star for part in parts])
+    meant = (centre[:, None] == centre) & ~(star[:, None] & star)
+    apart[meant | np.eye(len(parts), dtype=bool)] = np.inf
+    i, j = np.unravel_index(int(apart.argmin()), apart.shape)
+    if apart[i, j] < APART:
+        raise ValueError(
+            f"sources {parts[i].source!r} and {parts[j].source!r} are at the same place ({apart[i, j]:.1g} arcsec apart): "
+            f'keep one of them, or say that they share it (tied = "centre={parts[i].source}")'
+        )
+
+
+def check_seen(images: Sequence[Image], names: Sequence[str], places: np.ndarray) -> None:
+    """Raise ValueError for a source that no image has pixels of."""
+    for name, place in zip(names, np.asarray(places), strict=True):
+        if not any(_sees(image, place) for image in images):
+            raise ValueError(
+                f"source {name!r} at {place[0]:.1f}, {place[1]:.1f} arcsec lies outside all images, or where none has "
+                "a valid pixel: drop it from the table, or give an image that shows it"
+            )
+
+
+def _sees(image: Image, place: np.ndarray) -> bool:
+    """Whether an image has pixels with weight within a PSF of a place."""
+    (x, y), reach = pixel_of(image, place), image.psf.fwhm_arcsec(image.pixel_scale) / image.pixel_scale + 1
+    if not np.hypot(*(place - image.centre)) < np.hypot(*image.shape) * image.pixel_scale:
+        return False
+    low, high = np.floor([y - reach, x - reach]).astype(int), np.ceil([y + reach, x + reach]).astype(int) + 1
+    return bool(np.any(image.invvar[max(low[0], 0) : max(high[0], 0), max(low[1], 0) : max(high[1], 0)] > 0))
