@@ -100,7 +100,7 @@ def check_places(parts: Sequence[Component], place: np.ndarray, owner: Structure
     centre, star = np.array(owner.centre), np.array([part.is_star for part in parts])
     meant = (centre[:, None] == centre) & ~(star[:, None] & star)
     apart[meant | np.eye(len(parts), dtype=bool)] = np.inf
-    i, j = np.unravel_index(int(apart.argmin()), apart.shape)
+    i, j = divmod(int(apart.argmin()), len(parts))
     if apart[i, j] < APART:
         raise ValueError(
             f"sources {parts[i].source!r} and {parts[j].source!r} are at the same place ({apart[i, j]:.1g} arcsec apart): "
