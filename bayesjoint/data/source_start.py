@@ -96,6 +96,12 @@ class SourceStart:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def ellipticity(self) -> np.ndarray:
+        """(eta cos 2PA, eta sin 2PA) with eta = -ln q, (N, 2)."""
+        eta, angle = -np.log(self.axis_ratio), np.radians(2 * np.asarray(self.position_angle))
+        return np.stack([eta * np.cos(angle), eta * np.sin(angle)], axis=1)
+
     def of_kind(self, kind: str) -> tuple[int, ...]:
         """The numbers of the components of a kind."""
         return tuple(i for i, own in enumerate(self.kinds) if own == kind)
