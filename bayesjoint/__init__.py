@@ -64,6 +64,7 @@ from bayesjoint.report.images_plot import plot_images, plot_model, plot_residual
 from bayesjoint.report.light_curve import LightCurve
 from bayesjoint.report.loo import Loo
 from bayesjoint.report.posterior import Posterior
+from bayesjoint.report.rgb_plot import plot_rgb
 from bayesjoint.report.sampling import sample
 from bayesjoint.report.sources_plot import plot_sources, plot_windows
 
@@ -136,6 +137,7 @@ __all__ = [
     "plot_images",
     "plot_model",
     "plot_residuals",
+    "plot_rgb",
     "plot_sources",
     "plot_windows",
     "read_image",

@@ -23,6 +23,9 @@ _ROUND_LENGTHS = np.array([1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600])
 _PAPER = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 _NO_COMPASS = 0.9  # inches: narrower panels have room for a name and a scale bar only
 
+# where name, scale bar and compass are: left, bottom, right, top in fractions of the panel
+WRITTEN = (0.0, 0.9, 0.35, 1.0), (0.04, 0.04, 0.4, 0.16), (0.64, 0.04, 1.0, 0.36)
+
 
 def stretch_of(image: Image, model: np.ndarray | None = None) -> tuple[AsinhNorm, float]:
     """A stretch that shows faint wings and bright cores, and the background (nJy per pixel) to draw pixels above.

@@ -12,7 +12,12 @@ _LETTER = 0.62  # width of a letter over the height of a line
 
 
 def place_labels(
-    marks: np.ndarray, radii: np.ndarray, names: Sequence[str], size: float, panel: tuple[float, float]
+    marks: np.ndarray,
+    radii: np.ndarray,
+    names: Sequence[str],
+    size: float,
+    panel: tuple[float, float],
+    taken: Sequence[np.ndarray] = (),
 ) -> np.ndarray:
     """Middles (N, 2) of labels, one after the other each where it overlaps least with those before, the marks and the edge.
 
@@ -25,6 +30,8 @@ def place_labels(
         Of the text, points.
     panel : (width, height)
         Points.
+    taken : sequence of array (4,), optional
+        Left, bottom, right and top of what else is written there, points.
 
     Examples
     --------
@@ -33,7 +40,7 @@ def place_labels(
     >>> bool(np.all(np.abs(first - second) < 6.0))
     False
     """
-    boxes: list[np.ndarray] = []
+    boxes = list(taken)
     for i, (mark, radius, name) in enumerate(zip(marks, radii, names, strict=True)):
         half = 0.5 * size * np.array([_LETTER * len(name), 1.1])
         others = np.delete(np.arange(len(marks)), i)
@@ -44,7 +51,7 @@ def place_labels(
             if cost < least:
                 best, least = box, cost
         boxes.append(best)
-    return np.array([(box[:2] + box[2:]) / 2 for box in boxes]).reshape(-1, 2)
+    return np.array([(box[:2] + box[2:]) / 2 for box in boxes[len(taken) :]]).reshape(-1, 2)
 
 
 def _candidates(mark: np.ndarray, radius: float, half: np.ndarray, size: float):

@@ -135,7 +135,8 @@ def _draw_names(ax: Axes, middles: np.ndarray, reach: np.ndarray, names: list[st
     corner, size = np.array([left, bottom]), panel.text_size(ax) - 1
     radii = points * reach + 0.4 * size
     extent = points * (right - left), points * (top - bottom)
-    places = place_labels(points * (middles - corner), radii, names, size, extent)
+    taken = [np.array(box) * np.tile(extent, 2) for box in panel.WRITTEN]
+    places = place_labels(points * (middles - corner), radii, names, size, extent, taken)
     for place, name in zip(places / points + corner, names, strict=True):
         style = {"ha": "center", "va": "center", "size": size, "path_effects": panel.outline("black")}
         ax.text(place[0], place[1], name, **style)
