@@ -66,7 +66,7 @@ def _along_ellipses(
 ) -> Isophotes:
     def one(z):
         _, lights, _ = prior_and_light(program, layout, z, args)
-        found = [_profiles(args[0], lights, name, sources) for name in names]
+        found = [profiles_among(args[0], components_on(args[0], lights, name), sources) for name in names]
         ellipse = found[0][0]
         each = [_mean_and_slope(ellipse, profiles, radii) for profiles in found]
         return Isophotes(*map(jnp.stack, zip(*each, strict=True)))
@@ -90,19 +90,24 @@ def _mean_and_slope(ellipse: Profile, profiles: Sequence[Profile], radii) -> tup
     return jax.jvp(mean, (log_radii,), (jnp.ones_like(log_radii),))
 
 
-def _profiles(images: ImageSet, lights: Sequence[tuple], image: str, sources: Sequence[str]) -> list[Profile]:
-    """The sources as they are on one image."""
+def components_on(images: ImageSet, lights: Sequence[tuple], image: str) -> tuple:
+    """What a program draws on one image, from the lights that `prior_and_light` gives."""
     sites = {
         f"{PIXEL_SITE}{s.name}": [images.names[i] for i in m]
         for s, m in zip(images.stacks, images.members, strict=True)
     }
-    there: dict[str, Any] = {}
+    found: list[Any] = []
     for own_sites, light in lights:
         seen = [name for site in own_sites for name in sites.get(site, [site.rpartition(PIXEL_SITE)[2]])]
         if image in seen:
-            components = light.components(light.parameters()[seen.index(image)])
-            there |= dict(zip(component_names(components), components, strict=True))
-            there |= _of_windows(images, components)
+            found += light.components(light.parameters()[seen.index(image)])
+    return tuple(found)
+
+
+def profiles_among(images: ImageSet, components: Sequence[Any], sources: Sequence[str]) -> list[Profile]:
+    """The sources of these names among the components on one image."""
+    there = dict(zip(component_names(components), components, strict=True))
+    there |= _of_windows(images, components)
     return [_checked(name, there) for name in sources]
 
 

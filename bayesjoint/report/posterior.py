@@ -231,6 +231,12 @@ class Posterior(Results):
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""
         return images_plot.plot_images(self.images, self, **options)
 
+    def plot_profile(self, *bands: str, program: Any = None, more: tuple = (), **options: Any) -> Figure:
+        """Surface brightness against radius beside the images' own isophotes; see `profile_plot.plot_profile`."""
+        from bayesjoint.report import profile_plot  # which needs this module
+
+        return profile_plot.plot_profile(self, *self.made_by(program, more), bands, **options)
+
     def plot_corner(self, **options: Any) -> Figure:
         """Joint distributions of structure and magnitudes; see `plots.plot_corner`."""
         return plots.plot_corner(self.quantities, **options)

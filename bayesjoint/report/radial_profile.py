@@ -123,7 +123,7 @@ def surface_brightness(
     if radii.ndim != 1 or not np.all((radii > 0) & np.isfinite(radii)):
         raise ValueError(f"radii must be positive numbers, arcsec, got {radii.tolist()}")
     sources = source if isinstance(source, tuple) else (pick_source(posterior.quantities, source),)
-    images = [_image_of(posterior, band) for band in bands]
+    images = [image_of(posterior, band) for band in bands]
     layout, args, draws = latent_draws(posterior, program, more)
     found = brightness_along_ellipses(program, layout, draws, args, images, sources, radii)
     sizes = posterior.idata.posterior.sizes
@@ -143,7 +143,7 @@ def colour_profile(one: RadialProfile, two: RadialProfile, bands: tuple[str, str
     return RadialProfile(" - ".join(bands), "mag", one.radii, colour(one.draws, two.draws), slopes)
 
 
-def _image_of(posterior: Posterior, band: str) -> str:
+def image_of(posterior: Posterior, band: str) -> str:
     """The first image of a band, or that of this name."""
     for name, own in zip(posterior.image_names, posterior.image_bands, strict=True):
         if band in (name, own):
