@@ -98,6 +98,24 @@ class ImageSet(Sequence[Image]):
     def __iter__(self) -> Iterator[Image]:
         return (self[i] for i in range(len(self)))
 
+    @property
+    def times(self) -> jax.Array:
+        """Of each image, days (n_images,): what light curves are functions of.
+
+        Raises
+        ------
+        ValueError
+            Where an image has none; names it.
+        """
+        times = [image.time for image in self]
+        if any(time is None for time in times):
+            names = ", ".join(name for name, time in zip(self.names, times, strict=True) if time is None)
+            raise ValueError(
+                f"times are needed, and these images have none: {names}; give Image(..., time=days), or MJD-OBS in "
+                "the headers of their files"
+            )
+        return jnp.stack([jnp.asarray(time, float) for time in times])
+
     def __repr__(self) -> str:
         lines = "".join(f"\n  {image!r}" for image in self)
         return f"ImageSet of {len(self)} images in {len(self.bands)} bands:{lines}"

@@ -23,6 +23,7 @@ def sample_light_curve(
     Without `timescale` each image's flux is free: the site `<name>_total`, in the plate "image", is Normal about 0, as wide
     as `scale`. With it the fluxes of each band are a Gaussian process in time of that width, whose Matern-3/2 covariance
     falls with |dt| / timescale (Rasmussen & Williams 2006, eq. 4.17); the site then is `<name>_whitened`, standard Normal.
+    A light curve that is a function of time needs no more than `images.times`.
 
     Parameters
     ----------
@@ -44,8 +45,18 @@ def sample_light_curve(
     ------
     ValueError
         For images without a time, where one is needed.
+
+    Examples
+    --------
+    In programs: a flux of its own in each image, dark before it appeared; a Gaussian process of unknown timescale; and any
+    function of time, with latents of its own, which needs none of this::
+
+        flux = bj.sample_light_curve("supernova", images, before=58000.0)
+        flux = bj.sample_light_curve("nucleus", images, timescale=dist.LogNormal(3.0, 0.5))
+        flux = peak[np.array(images.band_index)] * jnp.exp(-((images.times - middle) / width) ** 2)
     """
-    times = _times(images, before is not None or timescale is not None)
+    needed = before is not None or timescale is not None
+    times = images.times if needed else jnp.zeros(len(images))
     band = np.array(images.band_index)
     if scale is None:
         start = images.start
@@ -69,14 +80,3 @@ def sample_light_curve(
 
 def _is_prior(value: Any) -> bool:
     return isinstance(value, dist.Distribution)
-
-
-def _times(images: ImageSet, needed: bool):
-    """Of each image, days."""
-    times = [image.time for image in images]
-    if needed and any(time is None for time in times):
-        names = [image.name for image in images if image.time is None]
-        raise ValueError(
-            f"light curves need times, and {', '.join(names)} have none: give Image(..., time=days)"
-        )
-    return jnp.stack([jnp.asarray(time, float) for time in times]) if needed else jnp.zeros(len(images))

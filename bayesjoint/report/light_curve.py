@@ -10,7 +10,7 @@ import numpy as np
 from astropy.table import QTable
 from matplotlib.axes import Axes
 
-from bayesjoint.report.photometry import ONE_SIGMA, interval
+from bayesjoint.report.photometry import ONE_SIGMA, interval, is_detected, upper_flux
 from bayesjoint.report.quantities import Quantity
 from bayesjoint.report.tables import magnitude_estimate
 
@@ -24,7 +24,7 @@ class LightCurve:
     source : str
     images, bands : tuple of str
     times : array (n,)
-        Days; NaN where an image has none.
+        Days; NaN, and last, where an image has none.
     draws : array (chains, draws, n)
         nJy.
     """
@@ -50,8 +50,17 @@ class LightCurve:
         """Of the fluxes (n, n), nJy^2: what they share with each other, the host's light above all, is in it."""
         return np.atleast_2d(np.cov(self.draws.reshape(-1, len(self.times)).T))
 
+    @property
+    def limit(self) -> np.ndarray:
+        """Upper limit (n,) at 95 %, nJy, where the source is not detected; NaN where it is, or is dark.
+
+        Never under 1.645 sigma, so that noise which happens to be negative makes no limit that the data could not set.
+        """
+        columns = np.moveaxis(self.draws, -1, 0)
+        return np.array([np.nan if np.ptp(c) == 0 or is_detected(c) else upper_flux(c) for c in columns])
+
     def table(self, probability: float = ONE_SIGMA) -> QTable:
-        """A row for each image: time, flux, the ends of its interval, and the magnitude or its limit in words."""
+        """A row for each image: time, flux, the ends of its interval, its limit, and the magnitude or its limit in words."""
         lower, upper = interval(self.draws, probability, axis=(0, 1))
         magnitudes = []
         for i, (image, band) in enumerate(zip(self.images, self.bands, strict=True)):
@@ -67,14 +76,27 @@ class LightCurve:
                 "error": self.error,
                 "lower": lower,
                 "upper": upper,
+                "limit": self.limit,
                 "magnitude": magnitudes,
             }
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Fluxes with their 68 % intervals against time, one colour a band; returns the axes."""
+        """Fluxes with their 68 % intervals against time, one colour a band; returns the axes.
+
+        Raises
+        ------
+        ValueError
+            For images without a time; names them.
+        """
         import matplotlib.pyplot as plt
 
+        timeless = [name for name, time in zip(self.images, self.times, strict=True) if np.isnan(time)]
+        if timeless:
+            raise ValueError(
+                f"{self.source!r} cannot be drawn against time: {', '.join(timeless)} have none; give Image(..., "
+                "time=days), or MJD-OBS in the headers of their files"
+            )
         if ax is None:
             _, ax = plt.subplots(figsize=(6.0, 3.6), constrained_layout=True)
         lower, upper = interval(self.draws, ONE_SIGMA, axis=(0, 1))
@@ -118,6 +140,6 @@ def light_curve_of(
             )
         if band in (None, own):
             rows.append((np.nan if image.time is None else float(image.time), image.name, own, mine[0].draws))
-    rows.sort(key=lambda row: row[0])
+    rows.sort(key=lambda row: (np.isnan(row[0]), row[0]))
     times, names, bands, draws = zip(*rows, strict=True)
     return LightCurve(source, names, bands, np.array(times), np.stack(draws, axis=-1))

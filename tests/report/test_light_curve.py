@@ -9,6 +9,8 @@ import pytest
 from helpers.scenes import make_image
 
 import bayesjoint as bj
+from bayesjoint.report.light_curve import LightCurve, light_curve_of
+from bayesjoint.report.quantities import Quantity
 
 EXPLOSION, BANDS = 2.5, ("g", "r")
 PLACE = (0.35, -0.2)
@@ -52,27 +54,36 @@ def epochs(seed, timed=True):
     return bj.ImageSet(images)
 
 
-def supernova(images, **options):
+def on_its_host(images, flux):
     structure = bj.sample_structure("host", images)
     host = bj.Sersic(**structure, Ie=bj.sample_brightness("host", images, structure))
     place = numpyro.sample(
         "place", dist.Normal(jnp.zeros(2), 1.0).to_event(1), infer={"start": jnp.array(PLACE)}
     )
-    flux = bj.sample_light_curve("supernova", images, before=EXPLOSION, **options)
     bj.observe(images, host, bj.PointSource(place, flux, name="supernova"))
+
+
+def supernova(images, **options):
+    on_its_host(images, bj.sample_light_curve("supernova", images, before=EXPLOSION, **options))
 
 
 def smooth(images):
     supernova(images, timescale=4.0)
 
 
+def fading(images):
+    """A function of time with latents of its own, and the same host."""
+    with numpyro.plate("band", len(images.bands)):
+        peak = numpyro.sample("peak", dist.Normal(0.0, 1e4))
+    days = numpyro.sample("days", dist.LogNormal(1.0, 1.0))
+    curve = peak[np.array(images.band_index)] * jnp.exp(-(images.times - 3.0) / days)
+    on_its_host(images, jnp.where(images.times < EXPLOSION, 0.0, curve))
+
+
 @pytest.fixture(scope="module", params=(supernova, smooth), ids=("free", "Gaussian process"))
 def posterior(request):
     images = epochs(1)
-    fit = bj.fit_map(
-        request.param,
-        images,
-    )
+    fit = bj.fit_map(request.param, images)
     return bj.sample(request.param, images, init=fit, draws=300, chains=2, warmup=200, seed=1)
 
 
@@ -96,6 +107,38 @@ def test_table_and_figure(posterior):
     assert repr(curve) == "LightCurve of 'supernova': 6 images in r"
 
 
+def test_a_function_of_time():
+    """Its fluxes are of images, with errors that the latents' give."""
+    images = epochs(1)
+    fit = bj.fit_map(fading, images, progress=False)
+    flux, error = fit.values["supernova_flux"], fit.errors["supernova_flux"]
+    true = np.array([brightness(image.band, float(image.time)) for image in images])
+    assert fit.converged and np.all(flux[true == 0] == 0)
+    assert np.all(np.abs(flux - true)[true > 0] < 4 * error[true > 0])
+    assert abs(fit.values["days"] - 4.0) < 4 * fit.errors["days"]
+
+
+def test_limits():
+    """Of what is not seen: the 95 % quantile, or 1.645 sigma where noise is negative; none of what is seen or dark."""
+    noise = np.random.default_rng(4).normal(size=(2, 4000))
+    draws = np.stack([100.0 + noise, 1.0 + noise, -2.0 + noise, 0.0 * noise], axis=-1)
+    curve = LightCurve("nucleus", tuple("abcd"), ("r",) * 4, np.arange(4.0), draws)
+    np.testing.assert_allclose(curve.limit, [np.nan, 2.645, 1.645, np.nan], atol=0.05)
+    np.testing.assert_array_equal(curve.table()["limit"], curve.limit)
+
+
+def test_epochs_without_time_come_last_and_are_not_drawn():
+    images = epochs(1, timed=False)
+    known = bj.ImageSet([images[0], make_image((28, 28), 0.3, images[1].psf, name="x", band="g", time=2.0)])
+    found = [
+        Quantity("flux", np.full((1, 5), i), "nucleus", "g", image.name) for i, image in enumerate(known)
+    ]
+    curve = light_curve_of(found, "nucleus", None, known, ("g", "g"))
+    assert curve.images == ("x", "g0") and np.isnan(curve.times[1])
+    with pytest.raises(ValueError, match="'nucleus' cannot be drawn against time: g0 have none"):
+        curve.plot()
+
+
 def test_what_is_refused(posterior):
     with pytest.raises(ValueError, match="no band 'z': there are g, r"):
         posterior.light_curve("supernova", "z")
@@ -104,5 +147,5 @@ def test_what_is_refused(posterior):
 
 
 def test_images_without_a_time_are_named():
-    with pytest.raises(ValueError, match="light curves need times, and g0, r0, g1"):
+    with pytest.raises(ValueError, match="times are needed, and these images have none: g0, r0, g1"):
         bj.fit_map(supernova, epochs(1, timed=False))
