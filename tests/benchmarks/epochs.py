@@ -1,6 +1,6 @@
 """Several images of a band, and sources that vary: joint fits against stacks; writes docs/benchmarks/epochs.md.
 
-    python tests/benchmarks/epochs.py [--parts dithers,undersampled] [--count 50] [--scratch FOLDER]
+    python tests/benchmarks/epochs.py [--parts dithers,undersampled,supernova] [--count 50] [--scratch FOLDER]
         [--results FOLDER] [--page docs/benchmarks/epochs.md]
 
 Each realisation is kept in the scratch folder as soon as it is there: what was stopped goes on from it. Truths are drawn by
