@@ -18,6 +18,7 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf import PSF
 from bayesjoint.data.psf_basis import EigenPSF, ScalablePSF, VaryingPSF
 from bayesjoint.infer.fit import MapFit, fit_map
+from bayesjoint.infer.prune import prune_sources
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.light.core_sersic import CoreSersic
 from bayesjoint.light.devaucouleurs import DeVaucouleurs
@@ -140,6 +141,7 @@ __all__ = [
     "plot_rgb",
     "plot_sources",
     "plot_windows",
+    "prune_sources",
     "read_image",
     "read_images",
     "render",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KINDS = ("galaxy", "star", "bulge+disc")
 WANTED = ("name", "kind", "Re", "q", "pa", "window")
-OPTIONAL = ("n", "fixed", "tied", "ra", "dec", "east", "north", "snr", "label")
+OPTIONAL = ("n", "fixed", "tied", "ra", "dec", "east", "north", "snr", "label", "dropped")
 APART = 1e-3  # arcsec, under which two places are one
 
 
@@ -71,6 +71,13 @@ def numbers(table: Table, name: str) -> np.ndarray:
     if name not in table.colnames:
         return np.full(len(table), np.nan)
     return np.ma.filled(np.ma.asarray(table[name], float), np.nan)
+
+
+def words(table: Table, name: str) -> tuple[str, ...]:
+    """A column of words; empty where it is missing or masked."""
+    if name not in table.colnames:
+        return ("",) * len(table)
+    return tuple("" if x is np.ma.masked else str(x) for x in table[name])
 
 
 def check_rows(names: Sequence[str], kinds: Sequence[str], columns: dict[str, np.ndarray]) -> None:

@@ -11,7 +11,15 @@ import jax
 import numpy as np
 
 from bayesjoint.data.frame import TangentFrame
-from bayesjoint.data.source_checks import KINDS, check_columns, check_places, check_rows, numbers, positions
+from bayesjoint.data.source_checks import (
+    KINDS,
+    check_columns,
+    check_places,
+    check_rows,
+    numbers,
+    positions,
+    words,
+)
 from bayesjoint.data.source_ties import (
     SHAPE,
     Component,
@@ -141,7 +149,8 @@ def source_start(table: Table, bands: Sequence[str], seeing: float, frame: Tange
         held or tied that a source does not have.
     """
     check_columns(table, bands)
-    text = {name: _text(table, name) for name in ("name", "kind", "fixed", "tied")}
+    table = table[[not reason for reason in words(table, "dropped")]]
+    text = {name: words(table, name) for name in ("name", "kind", "fixed", "tied")}
     columns = {name: numbers(table, name) for name in ("Re", "q", "pa", "window")}
     columns |= {
         f"{c}_{band}": numbers(table, f"{c}_{band}") for band in bands for c in ("flux", "flux_error")
@@ -173,13 +182,6 @@ def source_start(table: Table, bands: Sequence[str], seeing: float, frame: Tange
         window=tuple(window[row] for row in rows),
         widths=widths,
     )
-
-
-def _text(table: Table, name: str) -> tuple[str, ...]:
-    """A column of words; empty where it is missing or masked."""
-    if name not in table.colnames:
-        return ("",) * len(table)
-    return tuple("" if x is np.ma.masked else str(x) for x in table[name])
 
 
 def _freedom(text: dict, parts: Sequence[Component], values: dict) -> tuple[Structure, dict]:

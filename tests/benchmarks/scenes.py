@@ -1,6 +1,6 @@
 """Fields of many sources: what is found, how well it is fitted, and what it costs; writes docs/benchmarks/scenes.md.
 
-    python tests/benchmarks/scenes.py [--parts groups,sources,images] [--groups FOLDER ...]
+    python tests/benchmarks/scenes.py [--parts groups,sources,images,pruning] [--groups FOLDER ...]
         [--results FOLDER] [--page docs/benchmarks/scenes.md]
 
 `--groups` takes folders with NNN_{r,W1,NUV}.fits (HDU 0 data, WCS, ZPT, BAND; INVVAR; PSF) and NNN_truth.json: `galaxies`, a
@@ -25,6 +25,7 @@ from performance import run
 
 COUNTS = (1, 5, 20, 100, 200)
 IMAGES = (1, 3, 9, 27)
+PRUNED = (100, 200)
 BANDS = 5
 SIDE = 50  # pixels, whose square there is for each source
 SIGMA = 10.0  # nJy a pixel
@@ -35,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", default="groups,sources,images")
+    parser.add_argument("--parts", default="groups,sources,images,pruning")
     parser.add_argument("--groups", type=Path, nargs="*", default=[])
     parser.add_argument("--results", type=Path, default=Path("docs/benchmarks/scenes"))
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks/scenes.md"))
@@ -60,6 +61,8 @@ def cases(part: str, folders: list[Path]) -> list[dict]:
         return [{"group": str(path).removesuffix("_truth.json")} for path in truths]
     if part == "sources":
         return [{"sources": n, "images": BANDS} for n in COUNTS]
+    if part == "pruning":
+        return [{"sources": n, "images": BANDS, "prune": True} for n in PRUNED]
     return [{"sources": 5, "images": n} for n in IMAGES]
 
 
@@ -86,6 +89,8 @@ def one_case(case: dict) -> dict[str, Any]:
     began = time.perf_counter()
     table = bj.find_sources(images)
     found = time.perf_counter()
+    if case.get("prune"):
+        return pruned(images, table, truth)
     images, seconds = images.with_sources(table), []
     for _ in range(2):
         since = time.perf_counter()
@@ -104,6 +109,19 @@ def one_case(case: dict) -> dict[str, Any]:
         "chi2": (fit.chi2 / fit.pixels).tolist(),
         "peak_gb": peak_mb() / 1024,
     }
+
+
+def pruned(images, table, truth: dict[str, np.ndarray]) -> dict[str, Any]:
+    """How many true and spurious sources a fit has, and how many of them pruning leaves."""
+    import bayesjoint as bj
+
+    fit = bj.fit_map(bj.scene_model(), images.with_sources(table), progress=False)
+    kept = np.array([not reason for reason in bj.prune_sources(fit, table)["dropped"]])
+    place = np.stack([fit.values["source_east"], fit.values["source_north"]], axis=1)
+    distance = np.hypot(*(truth["place"][:, None] - place[None]).transpose(2, 0, 1))
+    true = distance.min(axis=0) < 1.0
+    counts = {"true": true, "spurious": ~true, "true_left": true & kept, "spurious_left": ~true & kept}
+    return {name: int(which.sum()) for name, which in counts.items()}
 
 
 def compared(images, fit, truth: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -201,7 +219,7 @@ def page(found: dict[str, dict]) -> str:
         "# Fields of many sources\n\nFound by `find_sources`, fitted by `scene_model` from what it gives, without "
         "touching anything. Made by\n`python tests/benchmarks/scenes.py`.\n"
     ]
-    for part, write in {"groups": groups, "sources": costs, "images": costs}.items():
+    for part, write in {"groups": groups, "sources": costs, "images": costs, "pruning": left}.items():
         if part in found:
             texts.append(HEADS[part] + write(found[part]["found"]) + "\n" + found[part]["measured"] + "\n")
     return "\n".join(texts)
@@ -211,6 +229,7 @@ HEADS = {
     "groups": "## Groups simulated with GalSim in r, W1 and NUV\n\nErrors are those of the best fit's Gaussian.\n\n",
     "sources": f'## Cost against the number of sources, {BANDS} bands\n\nGalaxies of Re 0.6 to 1.2", one to {SIDE}² px.\n\n',
     "images": "## Cost against the number of images, 5 sources\n\n",
+    "pruning": f"## What `prune_sources` leaves, {BANDS} bands\n\nThe same fields, after their first fit.\n\n",
 }
 
 
@@ -276,6 +295,15 @@ def costs(rows: list[dict]) -> str:
     )
     more = ("warm, s", "a step, s", "gradient, ms", "peak, GB")
     return markdown_table((*columns, *more), table)
+
+
+def left(rows: list[dict]) -> str:
+    """Table of what pruning leaves."""
+    counts = [
+        (row["sources"], *(row[key] for key in ("true", "true_left", "spurious", "spurious_left")))
+        for row in rows
+    ]
+    return markdown_table(("sources", "found", "of them kept", "spurious", "of them kept"), counts)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,182 @@
+"""Sources that a fit has no use for: too faint to be told from noise, run off, or one with a neighbour."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from bayesjoint.data.source_checks import words
+from bayesjoint.infer.fit import MapFit
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+FAR = 3.0  # standard deviations of its prior that a size may run from what was measured, in ln Re
+ALIKE = (
+    -0.9
+)  # correlation of two sources' fluxes, in the band that tells them apart best, from which they are one
+
+
+def prune_sources(fit: MapFit, sources: Table, *, name: str = "source", significance: float = 4.0) -> Table:
+    """Which sources of a field its fit has no use for, and why: the same table with a column `dropped`.
+
+    A source is merged with a neighbour where no band tells their fluxes apart (they correlate by -0.9 or more in all of
+    them); it is dropped where its fluxes in all bands together are consistent with 0 (Wald's test, with all that
+    the sources share marginalised over; the least significant goes first, and what it held is given to its neighbours
+    before the next is judged, so that of two that blend one stays), where they are negative, and where its size has run
+    out of its window. One whose size has run to nothing becomes a star.
+
+    Parameters
+    ----------
+    fit : MapFit
+        Of `scene_model(name)` on `images.with_sources(sources)`.
+    sources : astropy.table.Table
+    name : str
+        That of the model.
+    significance : float
+        Of the fluxes of all bands together, in sigma of a Gaussian, under which a source is dropped.
+
+    Returns
+    -------
+    astropy.table.Table
+        A copy whose column `dropped` says why a source was left out, empty where it stays; `images.with_sources` leaves
+        out what has a reason. A cell that is emptied brings its source back.
+
+    Raises
+    ------
+    ValueError
+        For a fit of another program or of other sources.
+
+    Examples
+    --------
+    ``fit = bj.fit_map(field, images.with_sources(bj.prune_sources(fit, sources)))``
+    """
+    table = sources.copy()
+    reasons = np.array(words(table, "dropped"), "U160")
+    rows = np.flatnonzero(reasons == "")
+    own = [str(table["name"][row]) for row in rows]
+    flux, covariance = _fluxes(fit, name, own)
+    found = _run_off(fit, table[rows], own)
+    flux, covariance, merged = _merge(fit, own, flux, covariance)
+    found |= merged
+    for i, sigma in insignificant(flux, covariance, significance, set(found)).items():
+        found[i] = f"flux consistent with 0 in all bands ({sigma:.1f} sigma together)"
+    for i in sorted(set(range(len(rows))) - set(found)):
+        pulls = flux[i] / np.sqrt(np.diagonal(covariance[i, :, i]))
+        if pulls.min() < -significance and pulls.max() < significance:
+            found[i] = f"flux negative in {fit.bands[int(pulls.argmin())]} ({pulls.min():.1f} sigma)"
+        elif _growth(fit, table[rows[i]]) < -FAR:
+            table["kind"][rows[i]] = "star"
+    for i, reason in found.items():
+        reasons[rows[i]] = reason
+    table["dropped"] = reasons
+    return table
+
+
+def _fluxes(fit: MapFit, name: str, own: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Fluxes (S, bands) of sources and their covariance (S, bands, S, bands), with all else marginalised over."""
+    site = f"{name}_total"
+    missing = [one for one in own if f"{one}_flux" not in fit.values]
+    if site not in fit.values or missing:
+        raise ValueError(
+            f"the fit knows no {site if site not in fit.values else f'source {missing[0]!r}'}: give a fit of "
+            f"bj.scene_model({name!r}) to images.with_sources(...) of this very table"
+        )
+    labels = [i for i, label in enumerate(fit.labels) if label.partition("[")[0] == site]
+    total = np.asarray(fit.values[site])
+    # parts of one source follow each other, as the table has the sources
+    sizes = [2 if f"{one}_disc_flux" in fit.values and f"{one}_disc" not in own else 1 for one in own]
+    if sum(sizes) != total.shape[1]:
+        raise ValueError(
+            f"the fit has {total.shape[1]} components and the table {sum(sizes)}: give the table that the images know"
+        )
+    first = np.cumsum([0, *sizes[:-1]])
+    covariance = fit.covariance[np.ix_(labels, labels)].reshape(2 * total.shape).transpose(1, 0, 3, 2)
+    return np.add.reduceat(total.T, first), np.add.reduceat(np.add.reduceat(covariance, first), first, axis=2)
+
+
+def _growth(fit: MapFit, row: Any) -> float:
+    """ln of how much larger a galaxy was fitted than it was found; 0 for what has no size, or one that is held."""
+    radius = f"{row['name']}_Re"
+    if row["kind"] != "galaxy" or radius not in fit.values or not fit.errors[radius] > 0:
+        return 0.0
+    return float(np.log(fit.values[radius] / row["Re"]))
+
+
+def _run_off(fit: MapFit, table: Any, own: list[str]) -> dict[int, str]:
+    """The sources whose half-light radius lies outside the window that they are drawn in, or far from what was found."""
+    found = {}
+    for i, name in enumerate(own):
+        row = table[i]
+        growth, radius = _growth(fit, row), float(fit.values.get(f"{name}_Re", 0.0))
+        if growth > FAR or (growth > 0 and radius > row["window"]):
+            found[i] = (
+                f'Re ran off to {radius:.3g}", found at {row["Re"]:.2g}" in a window of {row["window"]:.2g}"'
+            )
+    return found
+
+
+def _merge(
+    fit: MapFit, own: list[str], flux: np.ndarray, covariance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """The fainter of each pair that no band tells apart, its flux given to the brighter."""
+    place = np.array([[float(fit.values[f"{one}_{part}"]) for part in ("east", "north")] for one in own])
+    flux, covariance, found = flux.copy(), covariance.copy(), {}
+    spread = np.sqrt(np.einsum("sbsb->sb", covariance))
+    best = np.max(np.einsum("sbtb->stb", covariance) / (spread[:, None] * spread), axis=2)
+    brightness = np.abs(flux / spread).max(axis=1)
+    for i in np.argsort(brightness):
+        if best[i].min() < ALIKE:
+            j = int(best[i].argmin())
+            apart = float(np.hypot(*(place[i] - place[j])))
+            found[int(i)] = (
+                f'merged with {own[j]}, {apart:.2g}" away: fluxes correlate by {best[i, j]:.2f} in every band'
+            )
+            flux[j] += flux[i]
+            covariance[j] += covariance[i]
+            covariance[:, :, j] += covariance[:, :, i]
+            best[i], best[:, i] = 0.0, 0.0
+    return flux, covariance, found
+
+
+def insignificant(
+    flux: np.ndarray, covariance: np.ndarray, significance: float, skip: Collection[int] = ()
+) -> dict[int, float]:
+    """Sources whose fluxes are consistent with 0 in all bands, and at how many sigma, one after the other.
+
+    Parameters
+    ----------
+    flux : array (S, bands)
+    covariance : array (S, bands, S, bands)
+    significance : float
+        Sigma of a Gaussian that chi2 of a source's fluxes must reach.
+    skip : collection of int
+        Sources that are not there.
+
+    Examples
+    --------
+    Two that blend, of which neither is told from 0 alone, though their sum is: one goes.
+
+    >>> flux = np.array([[60.0], [40.0]])
+    >>> covariance = np.array([[400.0, -399.0], [-399.0, 400.0]]).reshape(2, 1, 2, 1)
+    >>> {i: round(sigma, 3) for i, sigma in insignificant(flux, covariance, 4.0).items()}
+    {1: 2.0}
+    """
+    flux, covariance, found = flux.copy(), covariance.copy(), {}
+    left = [i for i in range(len(flux)) if i not in skip]
+    while left:
+        chi2 = [float(flux[i] @ np.linalg.solve(covariance[i, :, i], flux[i])) for i in left]
+        least = int(np.argmin(chi2))
+        sigma = float(stats.norm.isf(stats.chi2.sf(chi2[least], flux.shape[1]) / 2))
+        if not sigma < significance:
+            break
+        i = left.pop(least)
+        found[i] = sigma
+        # what the others are, were this one not there
+        gain = np.linalg.solve(covariance[i, :, i], covariance[i].reshape(flux.shape[1], -1)).T
+        flux -= (gain @ flux[i]).reshape(flux.shape)
+        covariance -= (gain @ covariance[i].reshape(flux.shape[1], -1)).reshape(covariance.shape)
+    return found
