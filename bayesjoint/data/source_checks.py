@@ -34,7 +34,7 @@ def check_columns(table: Table, bands: Sequence[str]) -> None:
             f"the table of sources lacks {', '.join(missing)}: start from bj.find_sources(images, ...) of these images, and "
             "edit what it gives"
         )
-    if not len(table):
+    if all(words(table, "dropped")):
         raise ValueError("the table of sources is empty: lower find_sources' threshold, or add a row")
     unused = [n for n in table.colnames if n not in (*wanted, *OPTIONAL) and not n.startswith("flux_")]
     if unused:

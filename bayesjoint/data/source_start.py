@@ -149,7 +149,8 @@ def source_start(table: Table, bands: Sequence[str], seeing: float, frame: Tange
         held or tied that a source does not have.
     """
     check_columns(table, bands)
-    table = table[[not reason for reason in words(table, "dropped")]]
+    table = table.copy()
+    table.remove_rows([i for i, reason in enumerate(words(table, "dropped")) if reason])
     text = {name: words(table, name) for name in ("name", "kind", "fixed", "tied")}
     columns = {name: numbers(table, name) for name in ("Re", "q", "pa", "window")}
     columns |= {
