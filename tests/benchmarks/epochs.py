@@ -1,16 +1,17 @@
 """Several images of a band, and sources that vary: joint fits against stacks; writes docs/benchmarks/epochs.md.
 
-    python tests/benchmarks/epochs.py [--parts dithers,undersampled,supernova] [--count 50] [--scratch FOLDER]
-        [--results FOLDER] [--page docs/benchmarks/epochs.md]
+    python tests/benchmarks/epochs.py [--parts dithers,undersampled,supernova,observed] [--count 50]
+        [--observed FOLDER] [--scratch FOLDER] [--results FOLDER] [--page docs/benchmarks/epochs.md]
 
 Each realisation is kept in the scratch folder as soon as it is there: what was stopped goes on from it. Truths are drawn by
-GalSim.
+GalSim; `observed` wants a folder with observed images (BAYESJOINT_DATA).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ def main() -> None:
     )
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--observed", type=Path, default=os.environ.get("BAYESJOINT_DATA"))
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "epochs")
     parser.add_argument("--results", type=Path, default=Path("docs/benchmarks/epochs"))
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks/epochs.md"))
@@ -74,7 +76,14 @@ def supernova(args: argparse.Namespace) -> dict:
     return found
 
 
-PARTS = {"dithers": dithers, "undersampled": undersampled, "supernova": supernova}
+def observed(args: argparse.Namespace) -> dict:
+    """Observed exposures, each predicted from the others."""
+    import epochs_observed
+
+    return epochs_observed.observed(args.observed, args.scratch / "observed")
+
+
+PARTS = {"dithers": dithers, "undersampled": undersampled, "supernova": supernova, "observed": observed}
 
 if __name__ == "__main__":
     main()

@@ -13,18 +13,21 @@ import numpy as np
 ONE_SIGMA, TWO_SIGMA = 1.0, 1.95996
 
 
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What `make` gives, read where it was made before."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        path.write_text(json.dumps(make()))
+        print(f"{path.parent.name} {path.stem}: {time.perf_counter() - began:.1f} s", flush=True)
+    return json.loads(path.read_text())
+
+
 def realisations(folder: Path, count: int, make: Callable[[np.random.Generator], Any]) -> list[Any]:
-    """What each of `count` simulations gives, read where it was made before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = []
-    for i in range(count):
-        path = folder / f"{i:04d}.json"
-        if not path.is_file():
-            began = time.perf_counter()
-            path.write_text(json.dumps(make(np.random.default_rng([20, i]))))
-            print(f"{folder.name} {i}: {time.perf_counter() - began:.1f} s", flush=True)
-        found.append(json.loads(path.read_text()))
-    return found
+    """What each of `count` simulations gives."""
+    return [
+        kept(folder / f"{i:04d}.json", lambda i=i: make(np.random.default_rng([20, i]))) for i in range(count)
+    ]
 
 
 def errors_of(values, errors, truth) -> dict[str, float]:
