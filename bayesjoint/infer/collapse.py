@@ -110,13 +110,13 @@ def _image_terms(light: Light, form: Form) -> tuple[jax.Array, jax.Array, jax.Ar
 
 def _gaussian(value, slope, precision) -> Amplitudes:
     """exp(value + slope . a - a . precision . a / 2), integrated over a."""
-    unit, root = _scaled_root(precision)
+    unit, root = scaled_root(precision)
     half = jax.scipy.linalg.solve_triangular(root, unit * slope, lower=True)
     mean = unit * jax.scipy.linalg.solve_triangular(root, half, lower=True, trans=1)
     return Amplitudes(mean, precision, value + 0.5 * jnp.sum(half**2) + _log_volume(unit, root))
 
 
-def _scaled_root(precision) -> tuple[jax.Array, jax.Array]:
+def scaled_root(precision) -> tuple[jax.Array, jax.Array]:
     """Units of the amplitudes (A,), and the lower root (A, A) of their precision in these."""
     unit = 1 / jnp.sqrt(jnp.diag(precision))
     return unit, jnp.linalg.cholesky(unit[:, None] * precision * unit)
@@ -141,7 +141,7 @@ def complete(
     def one(inputs):
         rest, noise = inputs
         gaussian = amplitudes(program, split, rest, args, compressed)
-        unit, root = _scaled_root(gaussian.precision)
+        unit, root = scaled_root(gaussian.precision)
         scatter = unit * jax.scipy.linalg.solve_triangular(root, noise, lower=True, trans=1)
         drawn = gaussian.log_integral - _log_volume(unit, root) - 0.5 * jnp.sum(noise**2)
         return split.join(rest, gaussian.mean + scatter), drawn, gaussian.log_integral

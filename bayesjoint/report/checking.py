@@ -17,7 +17,7 @@ from bayesjoint.infer.predictive import predictions
 from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.report.check import Check, Information, Sensitivity
 from bayesjoint.report.counts import check_whole
-from bayesjoint.report.posterior import Posterior
+from bayesjoint.report.products import Products
 from bayesjoint.report.quantities import Quantity, quantities
 from bayesjoint.report.statistics import power_sensitivity
 from bayesjoint.report.style import axis_label
@@ -56,7 +56,7 @@ class Rendering(NamedTuple):
 
 
 def rendering(
-    posterior: Posterior, program: Program, more: Sequence[Any], draws: int, least: int
+    posterior: Products, program: Program, more: Sequence[Any], draws: int, least: int
 ) -> Rendering:
     """What `check` and `loo` need of a posterior.
 
@@ -83,7 +83,7 @@ def rendering(
 
 
 def latent_draws(
-    posterior: Posterior, program: Program, more: Sequence[Any]
+    posterior: Products, program: Program, more: Sequence[Any]
 ) -> tuple[Layout, tuple, np.ndarray]:
     """The latents of a posterior's program, its arguments, and all draws (N, P), one chain after the other."""
     args = jax.device_put((posterior.images, *more))
@@ -94,7 +94,7 @@ def latent_draws(
     return layout, args, unconstrain(program, layout, flat, args)
 
 
-def checked(posterior: Posterior, program: Program, more: Sequence[Any], draws: int, seed: int) -> Check:
+def checked(posterior: Products, program: Program, more: Sequence[Any], draws: int, seed: int) -> Check:
     """Posterior predictive checks of each image, sensitivity to prior and likelihood, and what each image tells.
 
     Returns
@@ -114,7 +114,7 @@ def checked(posterior: Posterior, program: Program, more: Sequence[Any], draws: 
     )
 
 
-def sensitivity(posterior: Posterior, known: Rendering) -> Sensitivity:
+def sensitivity(posterior: Products, known: Rendering) -> Sensitivity:
     """Power-scaling sensitivity of every scalar, by all draws.
 
     The log likelihood is what the prior leaves of the log posterior.
@@ -132,7 +132,7 @@ def sensitivity(posterior: Posterior, known: Rendering) -> Sensitivity:
     return Sensitivity(tuple(chosen), *map(_array, (by_prior, by_likelihood, shift)))
 
 
-def information(posterior: Posterior, known: Rendering) -> Information:
+def information(posterior: Products, known: Rendering) -> Information:
     """Standard errors of every scalar from all images, and without each of them, by the curvature at the best draw."""
     made = known.program, known.layout, known.best, known.args
     scalars, errors = _of_scalars(posterior, errors_without(*made, known.places, known.means))
@@ -143,7 +143,7 @@ def information(posterior: Posterior, known: Rendering) -> Information:
     return Information(tuple(q.label for q in scalars), symbols, names, errors[0], errors[1:].T)
 
 
-def _of_scalars(posterior: Posterior, errors: Errors) -> tuple[list[Quantity], np.ndarray]:
+def _of_scalars(posterior: Products, errors: Errors) -> tuple[list[Quantity], np.ndarray]:
     """The scalars that have an error, and their errors from everything and with one thing left out (images + 2, scalars)."""
     sites = [name for name in posterior.layout.dims if name in errors.full]
     columns = [np.concatenate([errors.full[n][None], errors.without[n]]) for n in sites]

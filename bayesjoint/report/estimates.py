@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesjoint.report.photometry import ONE_SIGMA, Limit, interval, interval_words
+from bayesjoint.report.photometry import ONE_SIGMA, Limit, interval, interval_words, signal_to_noise
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,6 +134,11 @@ class FluxEstimate:
     def sd(self) -> np.ndarray:
         """Standard deviations (bands,), nJy."""
         return np.std(self.draws, axis=(0, 1))
+
+    @property
+    def signal_to_noise(self) -> np.ndarray:
+        """Median over standard deviation (bands,)."""
+        return np.array([signal_to_noise(self.draws[..., i]) for i in range(len(self.bands))])
 
     @property
     def interval(self) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from bayesjoint.infer.verdict import Finding, Verdict, counted
 from bayesjoint.light.noise import Noise
 from bayesjoint.light.noise_density import variance_of
 from bayesjoint.report.checking import Rendering, rendering
-from bayesjoint.report.posterior import Posterior
+from bayesjoint.report.products import Products
 from bayesjoint.report.statistics import leave_one_out
 
 LEAST_DRAWS = 100
@@ -128,7 +128,7 @@ class Loo:
 
 
 def leave_blocks_out(
-    posterior: Posterior, program: Program, more: Sequence[Any], draws: int = 400, block: float | None = None
+    posterior: Products, program: Program, more: Sequence[Any], draws: int = 400, block: float | None = None
 ) -> Loo:
     """PSIS-LOO over square blocks of pixels, whose log likelihoods come from images rendered at some of the draws.
 

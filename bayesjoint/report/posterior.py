@@ -16,21 +16,18 @@ from bayesjoint.report import colours_plot, images_plot, plots, tables
 from bayesjoint.report.archive import pack_images, run_record
 from bayesjoint.report.counts import check_whole
 from bayesjoint.report.files import with_slashes, without_slashes, write_whole
-from bayesjoint.report.results import Results
+from bayesjoint.report.products import Products
 from bayesjoint.report.statistics import arviz
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bayesjoint.infer.draws import Draws
-    from bayesjoint.report.check import Check
-    from bayesjoint.report.loo import Loo
-    from bayesjoint.report.radial_profile import RadialProfile
 
 _CONTINUATION = "continuation"
 
 
-class Posterior(Results):
+class Posterior(Products):
     """Draws of a posterior, the images they explain, and how they were made.
 
     Made by `bj.sample`, `Posterior.from_draws` or `Posterior.load`.
@@ -40,12 +37,7 @@ class Posterior(Results):
     idata : arviz.InferenceData
         Groups posterior, sample_stats and constant_data (images, weights, PSFs, model pixels); attributes
         with versions, command, seed, date and the fit.
-    program, more
-        What `bj.sample` was given; None and () of a posterior from a file.
     """
-
-    program: Any = None
-    more: tuple = ()
 
     @classmethod
     def from_draws(
@@ -108,20 +100,6 @@ class Posterior(Results):
             )
         return unpack(self._constants[_CONTINUATION].tobytes())
 
-    def made_by(self, program: Any = None, more: tuple = ()) -> tuple[Any, tuple]:
-        """The program given and what `more` arguments it has, or those that `bj.sample` was given.
-
-        Raises
-        ------
-        ValueError
-            If neither is there.
-        """
-        if program is None and self.program is None:
-            raise ValueError(
-                "a posterior from a file does not know its program: give it as the first argument"
-            )
-        return (self.program, self.more) if program is None else (program, more)
-
     def extend(
         self, program: Any = None, *more: Any, draws: int = 1000, progress: bool | None = None
     ) -> Posterior:
@@ -153,79 +131,6 @@ class Posterior(Results):
 
         check_whole("draws", draws, 1)
         return extended(self, *self.made_by(program, more), int(draws), progress)
-
-    def check(self, program: Any = None, *more: Any, draws: int = 200, seed: int = 0) -> Check:
-        """Whether the model describes the images, and what the parameters rest on; see `checking.checked`.
-
-        Parameters
-        ----------
-        program, more
-            As in `extend`.
-        draws : int
-            At how many draws the images are rendered and replicated; at least 50.
-        seed : int
-            Of the replicated noise.
-        """
-        from bayesjoint.report.checking import checked  # which needs this module
-
-        return checked(self, *self.made_by(program, more), draws, seed)
-
-    def loo(self, program: Any = None, *more: Any, draws: int = 400, block: float | None = None) -> Loo:
-        """How well each block of pixels is predicted from all others; see `loo.leave_blocks_out`.
-
-        Parameters
-        ----------
-        program, more
-            As in `extend`.
-        draws : int
-            At how many draws the images are rendered; at least 100.
-        block : float, optional
-            Side of the blocks, arcsec; by default each image's FWHM.
-        """
-        from bayesjoint.report.loo import leave_blocks_out  # which needs this module
-
-        return leave_blocks_out(self, *self.made_by(program, more), draws, block)
-
-    def surface_brightness(
-        self, band: str, radii: Any, source: Any = None, program: Any = None, more: tuple = ()
-    ) -> RadialProfile:
-        """Surface brightness in a band at radii along the major axis, nJy/arcsec^2, free of PSF and noise.
-
-        It is the mean over the ellipse of each semi-major axis; of one source of elliptical isophotes that along these.
-
-        Parameters
-        ----------
-        band : str
-        radii : array (n,)
-            Semi-major axes, arcsec.
-        source : str or tuple of str, optional
-            Needed where there are several; of several the sum, on the ellipses of the first:
-            `("galaxy_disc", "galaxy_bulge")`.
-        program, more
-            As in `extend`.
-
-        Returns
-        -------
-        RadialProfile
-            With its `gradient`, and as `magnitudes` per arcsec^2.
-        """
-        from bayesjoint.report import radial_profile  # which needs this module
-
-        made = self.made_by(program, more)
-        return radial_profile.surface_brightness(self, *made, (band,), radii, source)[0]
-
-    def colour_profile(
-        self, a: str, b: str, radii: Any, source: Any = None, program: Any = None, more: tuple = ()
-    ) -> RadialProfile:
-        """Colour a - b at radii along the major axis in band a, AB magnitudes; arguments as in `surface_brightness`.
-
-        Its `gradient` is the change of the colour per dex of radius.
-        """
-        from bayesjoint.report import radial_profile  # which needs this module
-
-        made = self.made_by(program, more)
-        one, two = radial_profile.surface_brightness(self, *made, (a, b), radii, source)
-        return radial_profile.colour_profile(one, two, (a, b))
 
     def plot_images(self, **options: Any) -> Figure:
         """Data, model and normalised residual of each image; see `images_plot.plot_images`."""

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from bayesjoint.infer.isophotes import brightness_along_ellipses
 from bayesjoint.report.checking import latent_draws
 from bayesjoint.report.photometry import ONE_SIGMA, colour, interval, magnitude
-from bayesjoint.report.posterior import Posterior
+from bayesjoint.report.products import Products
 from bayesjoint.report.quantities import UNITS, pick_source
 from bayesjoint.report.style import DRAWS_COLOUR, paper_style
 
@@ -110,7 +110,7 @@ def magnitude_slope(brightness, by_dex) -> np.ndarray:
 
 
 def surface_brightness(
-    posterior: Posterior, program: Any, more: Sequence[Any], bands: Sequence[str], radii: Any, source: Any
+    posterior: Products, program: Any, more: Sequence[Any], bands: Sequence[str], radii: Any, source: Any
 ) -> list[RadialProfile]:
     """Profiles in some bands, all on the ellipses of the first source in the first band.
 
@@ -143,7 +143,7 @@ def colour_profile(one: RadialProfile, two: RadialProfile, bands: tuple[str, str
     return RadialProfile(" - ".join(bands), "mag", one.radii, colour(one.draws, two.draws), slopes)
 
 
-def image_of(posterior: Posterior, band: str) -> str:
+def image_of(posterior: Products, band: str) -> str:
     """The first image of a band, or that of this name."""
     for name, own in zip(posterior.image_names, posterior.image_bands, strict=True):
         if band in (name, own):

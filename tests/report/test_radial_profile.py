@@ -7,13 +7,12 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from helpers.drawn import posterior_of
 from helpers.scenes import make_image
 from numpyro.infer import Predictive
 from scipy.special import gammaincinv
 
 import bayesjoint as bj
-from bayesjoint.infer.draws import Draws
-from bayesjoint.report.posterior import Posterior
 
 RADII = np.array([0.3, 1.0, 2.5, 6.0])
 
@@ -28,18 +27,6 @@ def images():
     return bj.ImageSet(
         [make_image((16, 16), 0.6, bj.gaussian_psf(1.0), name=band, band=band) for band in "gr"]
     )
-
-
-def posterior_of(program, images, values):
-    """A posterior of these draws of the program's sites, (chains, draws, ...), without sampling."""
-    shape = next(iter(values.values())).shape[:2]
-    stats = {"diverging": np.zeros(shape, bool), "n_steps": np.ones(shape, int), "lp": np.zeros(shape)}
-    stats |= {"acceptance_rate": np.ones(shape), "energy": np.zeros(shape)}
-    posterior = Posterior.from_draws(
-        Draws(values, {}, stats, np.zeros(3), np.ones(shape[0]), 10, 1, {}), images
-    )
-    posterior.program = program
-    return posterior
 
 
 def scattered(latents, seed=1, shape=(2, 3)):
