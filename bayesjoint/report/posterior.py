@@ -12,11 +12,12 @@ import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.checkpoint import pack, unpack
-from bayesjoint.report import colours_plot, images_plot, plots, tables
+from bayesjoint.report import colours_plot, images_plot, plots, tables, wavelength_plot
 from bayesjoint.report.archive import pack_images, run_record
 from bayesjoint.report.counts import check_whole
 from bayesjoint.report.files import with_slashes, without_slashes, write_whole
 from bayesjoint.report.products import Products
+from bayesjoint.report.quantities import pick_source
 from bayesjoint.report.statistics import arviz
 
 if TYPE_CHECKING:
@@ -153,6 +154,13 @@ class Posterior(Products):
     def plot_colours(self, **options: Any) -> Figure:
         """Magnitudes and colours of each source; see `colours_plot.plot_colours`."""
         return colours_plot.plot_colours(self.quantities, **options)
+
+    def plot_wavelength(
+        self, wavelengths: Mapping[str, float], source: str | None = None, **options: Any
+    ) -> Figure:
+        """Structure against wavelength, beside fits of single bands; see `wavelength_plot.plot_wavelength`."""
+        source = pick_source(self.quantities, source)
+        return wavelength_plot.plot_wavelength(self.quantities, source, wavelengths, **options)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write everything as netCDF.
