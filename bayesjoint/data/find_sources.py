@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +10,14 @@ import numpy as np
 from astropy.table import Table
 from scipy import ndimage, sparse
 
+from bayesjoint.data.catalogue import catalogue_places, claim_pixels
 from bayesjoint.data.detection import segment
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.measure import Sky, measure_shape, offset_of, pixel_of, signal_to_noise, sky_of
 from bayesjoint.data.psf_basis import BasisPSF
 from bayesjoint.data.shapes import mixture_pixels, sky_ellipse
+from bayesjoint.data.source_checks import is_seen
 
 POINTLIKE = 0.35  # half-light radius over that of a Gaussian PSF, below which a source is taken for a star
 FAINT = 12.0  # S/N within a PSF, below which a source has no shape to speak of
@@ -29,6 +32,8 @@ def find_sources(
     threshold: float = 3.0,
     min_pixels: int = 5,
     contrast: float = 0.005,
+    *,
+    catalogue: Any = None,
 ) -> Table:
     """Find the sources of a field, and measure them on every image.
 
@@ -50,6 +55,11 @@ def find_sources(
         Least number of connected pixels.
     contrast : float
         Least part of the flux of connected pixels that makes a peak among them a source of its own; 1: never.
+    catalogue : SkyCoord or Table with columns ra and dec (degrees), optional
+        Where the sources are, in place of detection (which photutils is not needed for). They keep these places, their
+        order and, of a table, `name`, `kind`, `Re`, `q`, `pa`, `n`, `fixed` and `tied`; the rest is measured by what is
+        there. What is too faint to have a shape, or lies outside that image, is a star; what lies outside all images is left
+        out with a warning.
 
     Returns
     -------
@@ -71,6 +81,8 @@ def find_sources(
     images = images if isinstance(images, ImageSet) else ImageSet([images])
     image = images[on] if on is not None else min(images, key=lambda i: i.psf.fwhm_arcsec(i.pixel_scale))
     sky = sky_of(image)
+    if catalogue is not None:
+        return _catalogued(images, image, sky, catalogue, threshold)
     labels = (
         segment(image, sky, threshold, min_pixels, contrast)
         if segmentation is None
@@ -82,8 +94,35 @@ def find_sources(
             f"no source was found on image {image.name!r}: lower threshold= ({threshold:g}), or give another on="
         )
     rows = [_measured(image, sky, labels, int(number), images) for number in numbers]
-    flux, error = _fluxes(images, rows)
-    return _table(images, image, sky, rows, labels, flux, error)
+    rows.sort(key=lambda row: -row["snr"])
+    return _table(images, image, sky, rows, labels)
+
+
+def _catalogued(images: ImageSet, image: Image, sky: Sky, catalogue: Any, threshold: float) -> Table:
+    """The table of sources whose places are given."""
+    places = catalogue_places(catalogue, images.frame)
+    seen = np.array([is_seen(images.originals, place) for place in places])
+    if not seen.all():
+        warnings.warn(
+            f"{np.sum(~seen)} of {len(places)} sources of the catalogue lie outside all images, the first in row "
+            f"{int(np.argmin(seen))}: left out",
+            stacklevel=3,
+        )
+    if not seen.any():
+        raise ValueError("no source of the catalogue lies in any image: check its positions, in degrees")
+    labels = claim_pixels(image, sky, places[seen], threshold)
+    rows = [_measured(image, sky, labels, i + 1, images, place) for i, place in enumerate(places[seen])]
+    for row, place in zip(rows, places[seen], strict=True):
+        row["centre"] = place
+    given = catalogue[np.flatnonzero(seen)] if isinstance(catalogue, Table) else Table()
+    if "kind" in given.colnames:
+        for row, kind in zip(rows, given["kind"], strict=True):
+            row["kind"] = str(kind)
+    table = _table(images, image, sky, rows, labels)
+    for column in ("name", "Re", "q", "pa", "n", "fixed", "tied"):
+        if column in given.colnames:
+            table[column] = given[column]
+    return table
 
 
 def _given(segmentation: Any, image: Image) -> np.ndarray:
@@ -96,9 +135,14 @@ def _given(segmentation: Any, image: Image) -> np.ndarray:
     return labels.astype(int)
 
 
-def _measured(image: Image, sky: Sky, labels: np.ndarray, number: int, images: ImageSet) -> dict[str, Any]:
-    """Place, size and shape of one source."""
+def _measured(
+    image: Image, sky: Sky, labels: np.ndarray, number: int, images: ImageSet, place: Any = None
+) -> dict[str, Any]:
+    """Place, size and shape of one source; near a `place` where that is known."""
     own = (labels == number) & (image.invvar > 0)
+    if not own.any():  # of a catalogue, where this image has no pixels
+        alone = {"label": number, "centre": place, "shape": np.zeros(2), "snr": 0.0, "kind": "star"}
+        return alone | {"Re": 0.1 * image.pixel_scale}
     snr = np.where(own, signal_to_noise(image, sky), -np.inf)
     y, x = np.unravel_index(int(np.argmax(snr)), snr.shape)
     blank = ~ndimage.binary_dilation((labels != 0) & (labels != number))  # pyright: ignore[reportOperatorIssue]
@@ -187,9 +231,8 @@ def _template(image: Image, sky: Sky, row: dict) -> Any:
     return sparse.csr_array((pixels.ravel(), (np.zeros(index.size, int), index)), shape=(1, nx * ny))
 
 
-def _table(images: ImageSet, image: Image, sky: Sky, rows, labels, flux, error) -> Table:
-    order = np.argsort([-row["snr"] for row in rows], kind="stable")
-    rows, flux, error = [rows[i] for i in order], flux[:, order], error[:, order]
+def _table(images: ImageSet, image: Image, sky: Sky, rows: list[dict], labels: np.ndarray) -> Table:
+    flux, error = _fluxes(images, rows)
     centre = np.array([row["centre"] for row in rows])
     shape = np.array([row["shape"] for row in rows])
     ra, dec = images.frame.sky(*centre.T)

@@ -196,6 +196,22 @@ class Image:
         new._set_noise(correlation, f"image {self.name!r}")
         return new
 
+    def with_mask(self, mask) -> Image:
+        """The same image without the pixels (ny, nx) where `mask` is True, besides those that carry no weight already.
+
+        Raises
+        ------
+        ValueError
+            For a mask of another shape, and where no pixel is left.
+        """
+        label = f"image {self.name!r}"
+        gone = same_shape(mask, self.shape, "mask", label).astype(bool)
+        new = object.__new__(Image)
+        new.__dict__.update(self.__dict__, data=np.where(gone, 0.0, self.data))
+        new.invvar = _weights(self.invvar, ~gone, label)
+        new._set_noise(self.noise_correlation, label)
+        return new
+
     def with_frame(self, frame: TangentFrame, name: str | None = None) -> Image:
         """The same image with positions in `frame`, and a new name when given."""
         new = object.__new__(Image)

@@ -13,6 +13,7 @@ from astropy.coordinates import SkyCoord
 from bayesjoint.data.frame import TangentFrame, position_degrees
 from bayesjoint.data.image import Image
 from bayesjoint.data.moments import StartingValues, starting_values
+from bayesjoint.data.others import others_mask
 from bayesjoint.data.source_checks import check_seen
 from bayesjoint.data.source_start import SourceStart, source_start
 
@@ -131,13 +132,16 @@ class ImageSet(Sequence[Image]):
         """
         return self._with_originals(tuple(image.with_windows(*widths) for image in self.originals))
 
-    def with_sources(self, table: Table) -> ImageSet:
+    def with_sources(self, table: Table, mask_others: bool = False) -> ImageSet:
         """The same images, with the sources of a field and windows to draw them in: what `scene_model` wants.
 
         Parameters
         ----------
         table : astropy.table.Table
             As `find_sources` gives it; rows may be dropped, added and changed.
+        mask_others : bool
+            Mask, in every image, what was detected and has no row in the table (and is not in its column `dropped`), with
+            half a FWHM of the image's PSF about it.
 
         Raises
         ------
@@ -150,11 +154,21 @@ class ImageSet(Sequence[Image]):
             image.with_windows(
                 *(w + PSF_ROOM * image.psf.fwhm_arcsec(image.pixel_scale) for w in sources.widths)
             )
-            for image in self.originals
+            for image in (self._without_others(table) if mask_others else self.originals)
         )
         new = self._with_originals(tuple(widened))
         new.sources = sources
         return new
+
+    def _without_others(self, table: Table) -> list[Image]:
+        """The images with what a table does not have masked."""
+        where = table.meta.get("image")
+        if where not in self.names or "segmentation" not in table.meta or "label" not in table.colnames:
+            raise ValueError(
+                "mask_others needs the table's meta['segmentation'], its column label, and meta['image'], the name of the "
+                f"image that it belongs to ({where!r} here, of {', '.join(self.names)}): take the one that find_sources gave"
+            )
+        return [image.with_mask(others_mask(image, self[where], table)) for image in self.originals]
 
     def without_data(self) -> ImageSet:
         """The same images with their pixels unknown: `observe` then samples them.

@@ -118,11 +118,16 @@ def check_places(parts: Sequence[Component], place: np.ndarray, owner: Structure
 def check_seen(images: Sequence[Image], names: Sequence[str], places: np.ndarray) -> None:
     """Raise ValueError for a source that no image has pixels of."""
     for name, place in zip(names, np.asarray(places), strict=True):
-        if not any(_sees(image, place) for image in images):
+        if not is_seen(images, place):
             raise ValueError(
                 f"source {name!r} at {place[0]:.1f}, {place[1]:.1f} arcsec lies outside all images, or where none has "
                 "a valid pixel: drop it from the table, or give an image that shows it"
             )
+
+
+def is_seen(images: Sequence[Image], place: np.ndarray) -> bool:
+    """Whether any image has pixels with weight within a PSF of a place."""
+    return any(_sees(image, place) for image in images)
 
 
 def _sees(image: Image, place: np.ndarray) -> bool:

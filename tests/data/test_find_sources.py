@@ -4,6 +4,8 @@ import builtins
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
+from astropy.table import Table
 from helpers.fields import GALAXIES, STAR, field
 from helpers.scenes import make_image
 
@@ -180,3 +182,67 @@ def test_a_table_of_another_field_is_placed_by_its_sky_positions(images, table):
     place = np.asarray(other.with_sources(moved).sources.position)
     north = np.asarray(images.with_sources(table).sources.position)[:, 1]
     np.testing.assert_allclose(place[:, 1], north - 1.8, atol=1e-6)
+
+
+def test_places_from_a_catalogue(images, table):
+    """Each source where it is said to be, measured as well as one that was found; a place outside all images is told."""
+    sky = SkyCoord([*table["ra"], 151.0], [*table["dec"], 30.0], unit="deg")
+    with pytest.warns(
+        UserWarning, match="1 of 5 sources of the catalogue lie outside all images, the first in row 4"
+    ):
+        found = bj.find_sources(images, catalogue=sky)
+    for column in ("ra", "dec", "east", "north"):
+        np.testing.assert_allclose(found[column], table[column], atol=1e-6)
+    assert list(found["kind"]) == list(table["kind"])
+    np.testing.assert_allclose(found["flux_r"], table["flux_r"], rtol=0.2)
+    galaxies = found["kind"] == "galaxy"
+    assert np.all(np.abs(np.log(found["Re"][galaxies] / table["Re"][galaxies])) < 0.3)
+
+
+def test_a_catalogue_that_knows_more(images, table):
+    """What it says of a source stays, and a place where nothing is seen is a star of no flux."""
+    known = table["ra", "dec"][:2]
+    known.add_row((150.0 + 8 / 3600, 30.0 - 8 / 3600))
+    known["name"], known["kind"] = ["a", "b", "c"], ["galaxy", "bulge+disc", "star"]
+    known["n"], known["fixed"] = [4.0, np.nan, np.nan], ["n, centre", "", "centre"]
+    found = bj.find_sources(images, catalogue=known)
+    assert list(found["name"]) == ["a", "b", "c"] and found["kind"][1] == "bulge+disc"
+    assert abs(found["flux_r"][2]) < 4 * found["flux_error_r"][2]
+    sources = images.with_sources(found).sources
+    assert sources.held.centre == (True, False, False, True) and float(sources.index[0]) == 4.0
+
+
+def test_what_is_not_modelled_is_masked_in_every_image(images, table):
+    """A galaxy of which the table has no row: its light is masked, and that of the rest is not."""
+    kept = table[1:]
+    masked = images.with_sources(kept, mask_others=True)
+    place = np.array([table["east"][0], table["north"][0]])
+    for before, after in zip(images, masked, strict=True):
+        x, y = np.round(before.pixel_map.pixel(place)).astype(int)
+        assert after.invvar[y, x] == 0
+        assert 0 < before.number_used - after.number_used < 0.3 * before.number_used
+        for row in kept:
+            x, y = np.round(before.pixel_map.pixel(np.array([row["east"], row["north"]]))).astype(int)
+            assert after.invvar[y, x] > 0
+    assert images.with_sources(table, mask_others=True)["r"].number_used == images["r"].number_used
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "error", "words"),
+    [
+        ([1.0, 2.0], TypeError, "catalogue must be a SkyCoord or a table with ra and dec, got list"),
+        (Table({"RA": [150.0], "dec": [30.0]}), ValueError, "the catalogue lacks ra: it has RA, dec; rename"),
+        (Table({"ra": [150.0, np.nan], "dec": [30.0, 30.0]}), ValueError, "row 1 has no finite position"),
+        (Table({"ra": [], "dec": []}), ValueError, "it is empty"),
+    ],
+)
+def test_bad_catalogues(images, catalogue, error, words):
+    with pytest.raises(error, match=words):
+        bj.find_sources(images, catalogue=catalogue)
+
+
+def test_a_table_without_its_segmentation_masks_nothing(images, table):
+    bare = table.copy()
+    bare.meta = {}
+    with pytest.raises(ValueError, match="mask_others needs the table's meta"):
+        images.with_sources(bare, mask_others=True)

@@ -1,0 +1,83 @@
+"""Sources at places that are known: which pixels are whose, where positions come from a catalogue and not from detection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.table import Table
+from scipy import ndimage
+
+from bayesjoint.data.detection import DISTINCT
+from bayesjoint.data.frame import TangentFrame
+from bayesjoint.data.measure import Sky, pixel_of, signal_to_noise
+
+if TYPE_CHECKING:
+    from bayesjoint.data.image import Image
+
+_DEPTH = 2**16 - 2
+
+
+def catalogue_places(catalogue: Any, frame: TangentFrame) -> np.ndarray:
+    """Arcsec East and North (N, 2) of a catalogue's positions.
+
+    Parameters
+    ----------
+    catalogue : SkyCoord or Table
+        With columns ra and dec, degrees.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what has no positions, or none that is finite.
+    """
+    if isinstance(catalogue, SkyCoord):
+        sky: Any = catalogue.icrs
+        ra, dec = np.atleast_1d(sky.ra.deg), np.atleast_1d(sky.dec.deg)
+    elif isinstance(catalogue, Table):
+        missing = [name for name in ("ra", "dec") if name not in catalogue.colnames]
+        if missing:
+            raise ValueError(
+                f"the catalogue lacks {', '.join(missing)}: it has {', '.join(catalogue.colnames)}; rename those of the "
+                "positions, degrees, to ra and dec"
+            )
+        ra, dec = (np.ma.filled(np.ma.asarray(catalogue[name], float), np.nan) for name in ("ra", "dec"))
+    else:
+        raise TypeError(
+            f"catalogue must be a SkyCoord or a table with ra and dec, got {type(catalogue).__name__}"
+        )
+    places = np.stack(frame.offsets(ra, dec), axis=1)
+    if not len(places) or not np.all(np.isfinite(places)):
+        row = int(np.argmax(~np.isfinite(places).all(axis=1))) if len(places) else -1
+        what = f"row {row} has no finite position near these images" if len(places) else "it is empty"
+        raise ValueError(f"the catalogue cannot be used: {what}")
+    return places
+
+
+def claim_pixels(image: Image, sky: Sky, places: np.ndarray, threshold: float) -> np.ndarray:
+    """Labels (ny, nx) of pixels over a threshold: 1 for those of the first place, and so on; higher ones for others' light.
+
+    Light runs down from each place to where it meets another's (a watershed); each island that has no place in it gets a
+    number beyond those of the places, unless it is as faint as noise.
+    """
+    snr = np.where(image.invvar > 0, signal_to_noise(image, sky), 0.0)
+    markers = np.zeros(image.shape, np.int32)
+    for number, place in enumerate(places, start=1):
+        x, y = np.round(pixel_of(image, place)).astype(int)
+        if 0 <= y < image.shape[0] and 0 <= x < image.shape[1]:
+            markers[y, x] = number
+    bright = snr > threshold
+    height = np.arcsinh(np.maximum(snr, 0.0))
+    depth = (_DEPTH * (1 - height / max(float(height.max()), 1e-12))).astype(np.uint16)
+    flooded = ndimage.watershed_ift(depth, markers, structure=np.ones((3, 3), int))
+    islands = np.asarray(ndimage.label(bright, np.ones((3, 3)))[0])
+    # a watershed floods everything: light of an island without a place is nobody's
+    homes = np.unique(islands[(markers > 0) & bright])
+    home = np.zeros(len(places) + 1, int)
+    home[markers[markers > 0]] = islands[markers > 0]
+    labels = np.where(bright & (home[flooded] == islands), flooded, 0)
+    peaks = ndimage.maximum(snr, islands, np.arange(islands.max() + 1))
+    others = np.isin(islands, homes, invert=True) & bright & (np.asarray(peaks)[islands] > DISTINCT)
+    labels[others] = len(places) + islands[others]
+    return np.where(markers > 0, markers, labels)

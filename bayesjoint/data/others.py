@@ -1,0 +1,44 @@
+"""Light that is detected and not modelled: which pixels of each image it is in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from bayesjoint.data.image import Image
+
+ROOM = 0.5  # FWHM of an image's PSF, by which light is wider than what was detected of it
+
+
+def others_mask(image: Image, detected: Image, table: Table) -> np.ndarray:
+    """True (ny, nx) where an image shows light of what was detected and has no row in a table.
+
+    Through the sky: a pixel within half a FWHM of such light, and nearer to it than to that of any source in the table.
+
+    Parameters
+    ----------
+    image : Image
+    detected : Image
+        The one that the table's segmentation belongs to.
+    table : astropy.table.Table
+        As `find_sources` gave it, less the rows that are not to be modelled.
+    """
+    labels = np.asarray(table.meta["segmentation"])
+    others = (labels != 0) & ~np.isin(labels, np.asarray(table["label"]))
+    if not others.any():
+        return np.zeros(image.shape, bool)
+    to_others = ndimage.distance_transform_edt(~others) * detected.pixel_scale
+    own = (labels != 0) & ~others
+    to_own = ndimage.distance_transform_edt(~own) if own.any() else np.full(labels.shape, np.inf)
+    reach = ROOM * image.psf.fwhm_arcsec(image.pixel_scale)
+    masked = (to_others <= reach) & (to_others < to_own * detected.pixel_scale)
+    y, x = np.indices(image.shape)
+    sky = image.wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+    column, row = np.round(detected.wcs.all_world2pix(*sky, 0)).astype(int).reshape(2, *image.shape)
+    inside = (row >= 0) & (row < labels.shape[0]) & (column >= 0) & (column < labels.shape[1])
+    return inside & masked[np.where(inside, row, 0), np.where(inside, column, 0)]
