@@ -165,6 +165,7 @@ def write_check(folder: Path, check: Check) -> list[Path]:
     """Write the tables and figures of a check, and its verdict; returns their paths."""
     tables = {
         "": check.table(),
+        "_scores": check.score_table(),
         "_sensitivity": check.sensitivity_table(),
         "_information": check.information_table(),
     }

@@ -134,11 +134,15 @@ def fit_images(
     with log.step("write", "posterior, tables and figures"):
         write_results(folder, posterior, fit, seconds=log.seconds, files=files, truth=truth)
     if settings.check:
-        with log.step("check", "replicated data, prior sensitivity, information of each image") as outcome:
+        with log.step(
+            "check", "replicated data, score tests, prior sensitivity, information of each image"
+        ) as outcome:
             try:
                 check = posterior.check(seed=settings.seed)
             except ValueError as error:  # the result stays: it is written already
                 outcome.append(f"not done: {error}")
+                if log.quiet:
+                    print(f"bayesjoint: warning: check not done: {error}", file=sys.stderr)
                 return posterior
             write_check(folder, check)
             outcome.append(check.verdict.headline)

@@ -217,9 +217,17 @@ def _positive_part(matrix) -> jax.Array:
 def values_and_errors(program: Program, layout: Layout, z, root_covariance, args: tuple) -> tuple[dict, dict]:
     """Constrained values at z and their standard errors, by the columns of a root of the covariance (P, P)."""
 
+    errors = jax.tree.map(
+        lambda t: jnp.sqrt(jnp.sum(t**2, axis=0)), moved_values(program, layout, z, root_covariance.T, args)
+    )
+    return constrained_values(program, layout, z, args), errors
+
+
+@partial(quick_jit, static_argnames=("program", "layout"))
+def moved_values(program: Program, layout: Layout, z, directions, args: tuple) -> dict:
+    """How far constrained values move, (N, *shape), as z moves along directions (N, P); to first order."""
+
     def constrained(z):
         return constrained_values(program, layout, z, args)
 
-    tangents = jax.vmap(lambda direction: jax.jvp(constrained, (z,), (direction,))[1])(root_covariance.T)
-    errors = jax.tree.map(lambda t: jnp.sqrt(jnp.sum(t**2, axis=0)), tangents)
-    return constrained(z), errors
+    return jax.vmap(lambda direction: jax.jvp(constrained, (z,), (direction,))[1])(directions)

@@ -87,6 +87,11 @@ def pixel_log_density(site: dict) -> jax.Array | None:
     return None if fn.event_dim else mask * fn.log_prob(value)
 
 
+def counts(site: dict) -> jax.Array:
+    """What NumPyro's handlers `scale` and `mask` make each datum of a site count."""
+    return _unwrapped(site)[2]
+
+
 def _unwrapped(site: dict) -> tuple[dist.Distribution, Any, Any]:
     """The innermost distribution of an observed site, its value, and what each datum counts."""
     fn, mask = site["fn"], 1.0 if site["scale"] is None else _over_events(site["scale"], site["fn"])

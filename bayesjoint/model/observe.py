@@ -148,7 +148,7 @@ class CorrelatedPixels(GaussianPixels):
     """
 
     arg_constraints = GaussianPixels.arg_constraints | {"factor": constraints.positive}
-    pytree_data_fields = ("whitening",)
+    pytree_data_fields = ("whitening", "factor")
 
     def __init__(self, loc, invvar, log_normaliser, whitening: Whitening, factor=1.0, *, validate_args=None):
         self.whitening, self.factor = whitening, jnp.asarray(factor, jnp.result_type(loc))

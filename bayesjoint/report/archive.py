@@ -26,6 +26,7 @@ from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import AB_ZEROPOINT_NJY, Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf import PSF
+from bayesjoint.data.psf_basis import ScalablePSF
 from bayesjoint.data.transfer import PointSpread
 from bayesjoint.infer.draws import Draws
 
@@ -150,6 +151,8 @@ def _psf_record(psf: PointSpread) -> dict[str, Any]:
             "includes_pixel": psf.includes_pixel,
             "centre": psf.centre,
         }
+    if isinstance(psf, ScalablePSF):
+        return {"kind": "scalable", "psf": _psf_record(psf.psf), "spread": psf.spread}
     return {"kind": _kind(type(psf)), **dataclasses.asdict(cast(Any, psf))}
 
 
@@ -163,6 +166,8 @@ def _psf(record: dict[str, Any], stamp: np.ndarray | None) -> PointSpread:
         psf = PSF(stamp, **record)
         psf.stamp = np.array(stamp, dtype=float)  # normalised already: keep its last bits
         return psf
+    if kind == "scalable":
+        return ScalablePSF(cast(AnalyticPSF, _psf(record["psf"], None)), record["spread"])
     families: dict[str, Any] = {_kind(family): family for family in AnalyticPSF.__subclasses__()}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
     return families[kind](**given)

@@ -14,6 +14,7 @@ from bayesjoint.data.image import Image
 from bayesjoint.infer.predictive import STATISTICS, Prediction
 from bayesjoint.infer.predictive_verdict import is_extreme, judge_predictions
 from bayesjoint.infer.verdict import Finding, Verdict, named
+from bayesjoint.report.scores import Scores
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -116,6 +117,8 @@ class Check:
         Of each image: discrepancies of the data and of replicated data, and the mean residual map.
     sensitivity : Sensitivity
     information : Information
+    scores : Scores
+        Whether images ask for another PSF, place, zero point or sky.
     images : tuple of Image
     draws : int
         At how many draws the images were rendered.
@@ -144,6 +147,7 @@ class Check:
     predictions: tuple[Prediction, ...]
     sensitivity: Sensitivity
     information: Information
+    scores: Scores
     images: tuple[Image, ...]
     draws: int
 
@@ -151,7 +155,8 @@ class Check:
     def verdict(self) -> Verdict:
         """Whether to trust the model, and what to do about it, in plain words."""
         return Verdict.from_findings(
-            judge_predictions(self.predictions) + self.sensitivity.findings(), "the model of the images"
+            judge_predictions(self.predictions) + self.scores.findings() + self.sensitivity.findings(),
+            "the model of the images",
         )
 
     def table(self) -> QTable:
@@ -163,6 +168,10 @@ class Check:
             pairs = [one.means(statistic) for one in self.predictions]
             columns[f"{statistic} / predicted"] = [observed / expected for observed, expected in pairs]
         return _table(columns, 3)
+
+    def score_table(self) -> QTable:
+        """What each image may be off by: amplitude, error and significance, a row for each; see `Score`."""
+        return self.scores.table()
 
     def sensitivity_table(self) -> QTable:
         """Sensitivity to prior and likelihood, a row for each scalar; see `Sensitivity`."""
@@ -188,7 +197,8 @@ class Check:
 
         return plot_information(self.information, parameters)
 
-    def __repr__(self) -> str:
+    def _statistics(self) -> str:
+        """What was measured of each image, as text."""
         lines = [
             f"Check of {len(self.predictions)} images by {self.draws} draws; posterior predictive p-values"
         ]
@@ -198,11 +208,13 @@ class Check:
             numbers = [one.p_value(statistic) for statistic in STATISTICS]
             cells = (_cell(p) for p in numbers)
             lines.append(f"  {one.name:<{width}}" + "".join(f"  {cell:>14}" for cell in cells))
-        return "\n".join([*lines, str(self.verdict)])
+        return "\n".join([*lines, str(self.scores)])
+
+    def __repr__(self) -> str:
+        return f"{self._statistics()}\n{self.verdict}"
 
     def _repr_html_(self) -> str:
-        lines = repr(self).splitlines()[: len(self.predictions) + 2]
-        return f"<pre>{html.escape(chr(10).join(lines))}</pre>{self.verdict._repr_html_()}"
+        return f"<pre>{html.escape(self._statistics())}</pre>{self.verdict._repr_html_()}"
 
 
 def _cell(p: float) -> str:

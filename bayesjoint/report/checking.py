@@ -9,20 +9,25 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bayesjoint.infer.curvature import quadratic
-from bayesjoint.infer.information import Errors, errors_without
+from bayesjoint.infer.curvature import moved_values, quadratic, values_and_errors
+from bayesjoint.infer.descriptions import directions
+from bayesjoint.infer.information import Errors, errors_without, root_of
 from bayesjoint.infer.latents import prior_densities, unconstrain
+from bayesjoint.infer.lm import climb
 from bayesjoint.infer.pixels import Place, places_of
 from bayesjoint.infer.predictive import predictions
+from bayesjoint.infer.score import score_tests
 from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.report.check import Check, Information, Sensitivity
 from bayesjoint.report.counts import check_whole
 from bayesjoint.report.products import Products
 from bayesjoint.report.quantities import Quantity, quantities
+from bayesjoint.report.scores import Scores, mixtures, scores_of
 from bayesjoint.report.statistics import power_sensitivity
 from bayesjoint.report.style import axis_label
 
 LEAST_DRAWS = 50
+_STEPS, _NEAR = 5, 1e-4
 
 
 class Rendering(NamedTuple):
@@ -94,8 +99,14 @@ def latent_draws(
     return layout, args, unconstrain(program, layout, flat, args)
 
 
+<<<<<<< HEAD
 def checked(posterior: Products, program: Program, more: Sequence[Any], draws: int, seed: int) -> Check:
     """Posterior predictive checks of each image, sensitivity to prior and likelihood, and what each image tells.
+=======
+def checked(posterior: Posterior, program: Program, more: Sequence[Any], draws: int, seed: int) -> Check:
+    """Posterior predictive checks of each image, sensitivity to prior and likelihood, what each image tells, and score tests
+    of what images may be off by.
+>>>>>>> 755ea05 (Check: score tests of PSF width, offset, sky slope and flux scale of each image)
 
     Returns
     -------
@@ -109,6 +120,7 @@ def checked(posterior: Products, program: Program, more: Sequence[Any], draws: i
         tuple(found),
         sensitivity(posterior, known),
         information(posterior, known),
+        scores(posterior, known),
         tuple(place.image for place in known.places),
         len(some),
     )
@@ -143,7 +155,28 @@ def information(posterior: Products, known: Rendering) -> Information:
     return Information(tuple(q.label for q in scalars), symbols, names, errors[0], errors[1:].T)
 
 
+<<<<<<< HEAD
 def _of_scalars(posterior: Products, errors: Errors) -> tuple[list[Quantity], np.ndarray]:
+=======
+def scores(posterior: Posterior, known: Rendering) -> Scores:
+    """Score tests of what each image may be off by, at the maximum that a few steps from the best draw reach."""
+    made = known.program, known.layout
+    top = climb(*made, known.best, known.args, _STEPS, _NEAR, lambda line: None)
+    along = directions(*made, top.z, known.args, known.places)
+    tests, mixture = mixtures([place.image for place in known.places])
+    found = score_tests(*made, top.here, top.z, known.args, known.places, along).along(mixture)
+    scale = np.sqrt(np.diag(found.covariance))
+    errors = values_and_errors(*made, top.z, root_of(top.curvature, scale), known.args)[1]
+    moved = moved_values(*made, top.z, found.shift, known.args)
+    scalars, rows = _of_scalars(posterior, Errors(*jax.device_get((errors, moved))))
+    # skies and what images are off by are not what a paper is about
+    chosen = [i for i, q in enumerate(scalars) if q.source] or list(range(len(scalars)))
+    labels = tuple(scalars[i].label for i in chosen)
+    return scores_of(tests, found, labels, rows[1:, chosen] / rows[0, chosen])
+
+
+def _of_scalars(posterior: Posterior, errors: Errors) -> tuple[list[Quantity], np.ndarray]:
+>>>>>>> 755ea05 (Check: score tests of PSF width, offset, sky slope and flux scale of each image)
     """The scalars that have an error, and their errors from everything and with one thing left out (images + 2, scalars)."""
     sites = [name for name in posterior.layout.dims if name in errors.full]
     columns = [np.concatenate([errors.full[n][None], errors.without[n]]) for n in sites]

@@ -75,6 +75,14 @@ def test_narrow_psf():
     """10 % too narrow, of a bright galaxy: rings that the verdict on the posterior passes."""
     check = sampled(simulated([galaxy(400.0), galaxy(800.0)], told_fwhm=0.9 * FWHM)).check()
     assert warned(check, "r: chi2 of smoothed residuals on the source")
+    assert warned(check, "all images: the PSFs seem 1") and warned(check, "% too narrow")
+    table = check.score_table()
+    row = table[(table["image"] == "all images") & (table["direction"] == "PSF width")][0]
+    assert (
+        abs(row["amplitude"] - 100 / 9) < 3 * row["error"]
+        and row["moves most"] == "galaxy n"
+        and row["by"] < -10
+    )
 
 
 def test_star_left_unmasked():
@@ -155,6 +163,11 @@ def test_figures(check, tmp_path):
 def test_words(check):
     assert repr(check).splitlines()[0].startswith("Check of 2 images by 200 draws")
     assert check.verdict.headline in repr(check) and check.verdict.headline in check._repr_html_()
+    assert "Score tests, sigma" in repr(check) and set(check.score_table()["image"]) == {
+        "g",
+        "r",
+        "all images",
+    }
     names = check.information_table().colnames
     assert names == ["name", "error", "g", "r", "prior"]
 
