@@ -99,14 +99,9 @@ def latent_draws(
     return layout, args, unconstrain(program, layout, flat, args)
 
 
-<<<<<<< HEAD
 def checked(posterior: Products, program: Program, more: Sequence[Any], draws: int, seed: int) -> Check:
-    """Posterior predictive checks of each image, sensitivity to prior and likelihood, and what each image tells.
-=======
-def checked(posterior: Posterior, program: Program, more: Sequence[Any], draws: int, seed: int) -> Check:
     """Posterior predictive checks of each image, sensitivity to prior and likelihood, what each image tells, and score tests
     of what images may be off by.
->>>>>>> 755ea05 (Check: score tests of PSF width, offset, sky slope and flux scale of each image)
 
     Returns
     -------
@@ -155,10 +150,7 @@ def information(posterior: Products, known: Rendering) -> Information:
     return Information(tuple(q.label for q in scalars), symbols, names, errors[0], errors[1:].T)
 
 
-<<<<<<< HEAD
-def _of_scalars(posterior: Products, errors: Errors) -> tuple[list[Quantity], np.ndarray]:
-=======
-def scores(posterior: Posterior, known: Rendering) -> Scores:
+def scores(posterior: Products, known: Rendering) -> Scores:
     """Score tests of what each image may be off by, at the maximum that a few steps from the best draw reach."""
     made = known.program, known.layout
     top = climb(*made, known.best, known.args, _STEPS, _NEAR, lambda line: None)
@@ -175,8 +167,7 @@ def scores(posterior: Posterior, known: Rendering) -> Scores:
     return scores_of(tests, found, labels, rows[1:, chosen] / rows[0, chosen])
 
 
-def _of_scalars(posterior: Posterior, errors: Errors) -> tuple[list[Quantity], np.ndarray]:
->>>>>>> 755ea05 (Check: score tests of PSF width, offset, sky slope and flux scale of each image)
+def _of_scalars(posterior: Products, errors: Errors) -> tuple[list[Quantity], np.ndarray]:
     """The scalars that have an error, and their errors from everything and with one thing left out (images + 2, scalars)."""
     sites = [name for name in posterior.layout.dims if name in errors.full]
     columns = [np.concatenate([errors.full[n][None], errors.without[n]]) for n in sites]
