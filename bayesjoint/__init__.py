@@ -65,6 +65,7 @@ from bayesjoint.report.images_plot import plot_images, plot_model, plot_residual
 from bayesjoint.report.light_curve import LightCurve
 from bayesjoint.report.loo import Loo
 from bayesjoint.report.posterior import Posterior
+from bayesjoint.report.program_plot import plot_program
 from bayesjoint.report.rgb_plot import plot_rgb
 from bayesjoint.report.sampling import sample
 from bayesjoint.report.sources_plot import plot_sources, plot_windows
@@ -137,6 +138,7 @@ __all__ = [
     "parameters_are",
     "plot_images",
     "plot_model",
+    "plot_program",
     "plot_residuals",
     "plot_rgb",
     "plot_sources",

@@ -5,6 +5,7 @@ Each function takes quantities and returns a figure that no window holds, to be 
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from bayesjoint.report.style import DRAWS_COLOUR, PAGE_WIDTH, PALETTE, TRUTH_COL
 from bayesjoint.report.tables import estimate
 
 Truths = Mapping[str, Any]
+_LETTER = 0.062  # inches, of a trace's labels
 
 
 def select(
@@ -218,12 +220,15 @@ def plot_trace(
         height = 0.65 + 0.75 * len(chosen)
         fig = Figure(figsize=(PAGE_WIDTH, height))
         axes = fig.subplots(len(chosen), 2, squeeze=False, sharey="row", width_ratios=(4, 1))
+        labels = [axis_label(q, several, "\n") for q in chosen]
         # placed by hand: a layout engine would take longer than all of the drawing
-        edges = {"left": 0.11, "right": 0.99, "top": 1 - 0.2 / height, "bottom": 0.4 / height}
+        left = (0.5 + _LETTER * max(map(_letters, labels))) / PAGE_WIDTH
+        edges = {"left": left, "right": 0.99, "top": 1 - 0.2 / height, "bottom": 0.4 / height}
         fig.subplots_adjust(**edges, wspace=0.02, hspace=0.35)
-        for row, q in zip(axes, chosen, strict=True):
+        for row, q, label in zip(axes, chosen, labels, strict=True):
             _trace_row(row, q, truth_of(q, truths))
-            row[0].set_ylabel(axis_label(q, several, "\n"), fontsize=7)
+            # upright: turned, long names would run into the rows above and below
+            row[0].set_ylabel(label, fontsize=7, rotation=0, ha="right", va="center")
             r_hat, bulk, tail = diagnose(q.draws)
             mixing = "" if np.isnan(r_hat) else f"R-hat {r_hat:.3f}, "
             title = f"{mixing}ESS {bulk:.0f} bulk, {tail:.0f} tail"
@@ -233,6 +238,18 @@ def plot_trace(
         axes[-1, 0].set_xlabel("draw")
         fig.align_ylabels(axes[:, 0])
     return fig
+
+
+def _letters(label: str) -> int:
+    """About how many letters the longest line of a label is wide, in figures of mathematics too.
+
+    Examples
+    --------
+    >>> _letters("s12 $R_\\\\mathrm{e}$\\n[arcsec]")
+    8
+    """
+    plain = re.sub(r"\\mathrm|[\\${}^_]", "", label)
+    return max(map(len, plain.split("\n")))
 
 
 def _trace_row(row: Sequence[Axes], quantity: Quantity, truth: float | None) -> None:
@@ -247,5 +264,5 @@ def _trace_row(row: Sequence[Axes], quantity: Quantity, truth: float | None) -> 
         for ax in row:
             ax.axhline(truth, color="black", linewidth=0.8, linestyle="--")
     trace.set_xlim(0, max(quantity.draws.shape[1] - 1, 1))
-    trace.yaxis.set_major_locator(MaxNLocator(3))
+    trace.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
     marginal.set_xticks([])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bayesjoint.report import image_panel, images_plot, plots
 from bayesjoint.report.plots import plot_trace
-from bayesjoint.report.quantities import Quantity
+from bayesjoint.report.quantities import UNITS, Quantity
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +146,22 @@ def test_trace(posterior, tmp_path):
     assert "R-hat 1.00" in figure.axes[0].get_title(loc="right")
     assert len(figure.axes[0].lines) == 4
     assert written(figure, tmp_path / "trace.png") > 50_000
+
+
+def test_labels_of_many_traces_do_not_overlap():
+    rng = np.random.default_rng(3)
+    names = [(f"companion_{i}", p) for i in range(6) for p in ("east", "pa", "Re", "flux")]
+    found = [Quantity(p, rng.normal(size=(2, 20)), s, "", "", UNITS[p]) for s, p in names]
+    figure = plot_trace(found, lambda draws: (1.0, 40.0, 40.0), parameters=[q.label for q in found])
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    rows = [ax for ax in figure.axes if ax.get_ylabel()]
+    labels = [ax.yaxis.label.get_window_extent(renderer) for ax in rows]
+    assert len(labels) == 24 and min(box.x0 for box in labels) > 0
+    assert all(upper.y0 > lower.y1 for upper, lower in pairwise(labels))
+    for ax, label in zip(rows, labels, strict=True):
+        ticks = [tick.get_window_extent(renderer) for tick in ax.get_yticklabels() if tick.get_text()]
+        assert all(label.x1 < tick.x0 for tick in ticks)
 
 
 def test_trace_without_chains(posterior):
