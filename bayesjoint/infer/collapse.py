@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.compilation import quick_jit
-from bayesjoint.infer.compress import Compressed, Form, noise_precision, scaled_by_noise
 from bayesjoint.infer.features import light_features
+from bayesjoint.infer.form import Compressed, Form, noise_precision, scaled_by_noise
 from bayesjoint.infer.space import Layout, Program, density_and_light
+from bayesjoint.infer.windowed import parameter_numbers
 from bayesjoint.render.images import Light
 
 _PROBES = 3
@@ -75,7 +76,7 @@ def amplitudes(program: Program, split: Split, rest, args: tuple, compressed: Co
     precision = -hessian
     for light, form, jacobian in zip(lights, compressed.forms, by_linear, strict=True):
         constant, along, square, columns = _image_terms(light, form)
-        jacobian = jacobian[:, columns]
+        jacobian = jacobian[:, columns]  # of places that are -1 the last row, by which nothing is multiplied
         value += jnp.sum(constant) + light.log_range()
         slope += jnp.einsum("ik,ika->a", along, jacobian, precision="highest")
         precision += jnp.einsum("ika,ikl,ilb->ab", jacobian, square, jacobian, precision="highest")
@@ -87,9 +88,8 @@ def _image_terms(light: Light, form: Form) -> tuple[jax.Array, jax.Array, jax.Ar
 
     The last is which of the light's parameters these are.
     """
-    columns = np.flatnonzero(light.are_amplitudes())
+    columns, directions, moves = _amplitude_places(light, bool(form.waves.windows))
     parameters = light.parameters()
-    directions = np.eye(parameters.shape[1])[columns]
 
     def features(parameters):
         return light_features(light, form.waves, parameters)
@@ -98,14 +98,63 @@ def _image_terms(light: Light, form: Form) -> tuple[jax.Array, jax.Array, jax.Ar
         tangent = jnp.broadcast_to(jnp.asarray(direction, parameters.dtype), parameters.shape)
         return jax.jvp(features, (parameters,), (tangent,))
 
-    here, steps = jax.vmap(along, out_axes=(None, 1))(directions)
-    c = jnp.einsum("if,ifr->ir", here - form.origin, form.to_coefficients, precision="highest")
-    shapes = jnp.einsum("ikf,ifr->ikr", steps, form.to_coefficients, precision="highest")
-    constant = scaled_by_noise(light, form, jnp.sum(c * (form.slope - 0.5 * c), axis=1))
+    here, steps = jax.vmap(along, out_axes=(None, 0))(directions)
+    c = form.coefficients(jax.tree.map(jnp.subtract, here, form.origin))
+    every = form.coefficients(steps)  # (directions, images, parts, rank)
+    shapes = every[moves, :, np.arange(moves.shape[1])]  # (slots, parts, images, rank)
+    shapes = shapes * jnp.asarray(columns >= 0)[..., None, None]
+    gradient = jnp.einsum("kpir,ipr->ikp", shapes, form.slope - form.coupled(c), precision="highest")
+    square = _square(form, shapes)
+    constant = scaled_by_noise(light, form, form.log_likelihood(c))
     precision = jnp.broadcast_to(noise_precision(light), constant.shape)
-    gradient = jnp.einsum("ikr,ir->ik", shapes, form.slope - c, precision="highest")
-    square = jnp.einsum("ikr,ilr->ikl", shapes, shapes, precision="highest")
-    return constant, precision[:, None] * gradient, precision[:, None, None] * square, columns
+    flat = gradient.reshape(len(constant), -1), square.reshape(len(constant), columns.size, columns.size)
+    return constant, precision[:, None] * flat[0], precision[:, None, None] * flat[1], columns.ravel()
+
+
+def _square(form: Form, shapes) -> jax.Array:
+    """Products (images, K, parts, K, parts) of the light of amplitudes' units, shapes (K, parts, images, rank)."""
+    slots, parts, images, _ = shapes.shape
+    own = jnp.einsum("kpir,lpir->ikpl", shapes, shapes, precision="highest")
+    everyone = np.arange(parts)
+    square = jnp.zeros((images, slots, parts, slots, parts), shapes.dtype)
+    # indices that are apart bring the parts to the front
+    square = square.at[:, :, everyone, :, everyone].set(jnp.moveaxis(own, 2, 0))
+    if not len(form.pairs):
+        return square
+    first, second = form.pairs.T
+    met = jnp.einsum(
+        "kjir,ijrs,ljis->jikl", shapes[:, first], form.products, shapes[:, second], precision="highest"
+    )
+    square = square.at[:, :, first, :, second].set(met)
+    return square.at[:, :, second, :, first].set(jnp.swapaxes(met, 2, 3))
+
+
+def _amplitude_places(light: Light, apart: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The amplitudes among a light's parameters (slots, parts), -1 where a part has fewer, and how to move them.
+
+    Where sources in windows are parts `apart`, no other part's light moves with their amplitudes: those of one kind are
+    moved at once.
+
+    Returns
+    -------
+    places, directions (directions, parameters), and which of these (slots, parts) moves what is at a place.
+    """
+    together, windows = parameter_numbers(light)
+    is_amplitude = light.are_amplitudes()
+    if not apart:
+        together, windows = np.arange(is_amplitude.size), []
+    whole = together[is_amplitude[together]]
+    groups = [whole[:, None]]  # amplitudes (slots, sources)
+    groups += [own[:, is_amplitude[own[0]]].T for own in windows]
+    slots = max(len(group) for group in groups)
+    columns, moves, first = [], [], 0
+    for group in groups:
+        room = ((0, slots - len(group)), (0, 0))
+        columns.append(np.pad(group, room, constant_values=-1))
+        moves.append(np.pad(np.broadcast_to(first + np.arange(len(group))[:, None], group.shape), room))
+        first += len(group)
+    directions = [np.isin(np.arange(is_amplitude.size), moved) for group in groups for moved in group]
+    return np.concatenate(columns, axis=1), np.array(directions, float), np.concatenate(moves, axis=1)
 
 
 def _gaussian(value, slope, precision) -> Amplitudes:

@@ -7,12 +7,15 @@ at some forty wave vectors, which is known in closed form: no image is rendered 
 quadrature of gravitational-wave inference (Antil et al. 2013, arXiv:1210.0577; Smith et al. 2016, arXiv:1604.08253), with
 the map from transform to coefficients found by least squares.
 
+The images of a field of many sources fill no such space: two hundred draws do not span what thirty sources can do together.
+But each source's own light does. So each source in a window has a basis of its own, and the products of the bases of sources
+that meet couple them: what it takes grows with the number of sources, not with what they can do together.
+
 How well it holds is measured, by exact log posteriors at draws that had no part in making it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,15 +25,18 @@ import numpy as np
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.basis import (
+    RANK,
     at_waves,
+    bases_of_tiles,
     linear_map,
     log_likelihood_errors,
-    principal_components,
+    pairs_that_meet,
     telling_waves,
 )
-from bayesjoint.infer.curvature import quadratic, site_weights
-from bayesjoint.infer.features import light_features, stack_waves, term_count
-from bayesjoint.infer.observed import in_sigma, observe_mean
+from bayesjoint.infer.curvature import site_weights
+from bayesjoint.infer.features import Parts, light_features, light_waves, term_count
+from bayesjoint.infer.form import Compressed, Form, incompressible, noise_precision
+from bayesjoint.infer.observed import in_sigma
 from bayesjoint.infer.renders import for_draws
 from bayesjoint.infer.space import (
     Layout,
@@ -38,83 +44,13 @@ from bayesjoint.infer.space import (
     density_and_light,
     prior_and_light,
 )
-from bayesjoint.light.noise import NoiseScale
-from bayesjoint.render.images import Light
+from bayesjoint.infer.tiles import Tile, field_tiles, flat, weighted_departures, whole_tiles
+from bayesjoint.infer.windowed import expansion
 
 LEAST_KEPT = 16  # models from which a basis can be made
 FEW_WAVES = 40, 64  # of the hundred, tried first
+FEWER_WAVES = (24, *FEW_WAVES)  # where there are as many sets of them as sources
 TOLERATED = 2e-3  # standard deviation of the log likelihood that fewer waves may add, at points wider than the posterior
-
-
-class Form(NamedTuple):
-    """The log likelihood of the images of one `observe`: of each image (slope . c - c . c / 2) / f^2, c its coefficients.
-
-    f is 1, or the factor of a `NoiseScale`, which also brings (1 - 1 / f^2) chi2 / 2 - count ln f.
-
-    Attributes
-    ----------
-    waves : array (images, 2, M)
-        Wave vectors (East, North; radians per arcsec) at which the light's transform is taken.
-    origin : array (images, F)
-        The light's features at the fit.
-    to_coefficients : array (images, F, rank)
-        From the features' departure to coefficients.
-    slope : array (images, rank)
-        The residual of the fit along the basis.
-    chi2, count : array (images,)
-        Chi-squared of the fit by the images' own inverse variances, and the number of weighted pixels.
-    """
-
-    waves: Any
-    origin: Any
-    to_coefficients: Any
-    slope: Any
-    chi2: Any
-    count: Any
-
-
-class Compressed(NamedTuple):
-    """A form for each `observe` of a program, and what to add so that the log posterior at the fit is the exact one."""
-
-    forms: tuple[Form, ...]
-    constant: Any
-
-
-def compressed_log_posterior(
-    program: Program, layout: Layout, z, args: tuple, compressed: Compressed
-) -> jax.Array:
-    """Log posterior density in z (scalar) as `space.log_posterior` has it, without rendering."""
-    density, lights = density_and_light(program, layout, z, args)
-    total = density + compressed.constant
-    for light, form in zip(lights, compressed.forms, strict=True):
-        departure = light_features(light, form.waves) - form.origin
-        c = jnp.einsum("if,ifr->ir", departure, form.to_coefficients, precision="highest")
-        each = jnp.sum(c * (form.slope - 0.5 * c), axis=1)
-        total += jnp.sum(scaled_by_noise(light, form, each)) + light.log_range()
-    return total
-
-
-def noise_precision(light: Light) -> Any:
-    """1 / f^2 of each image (images,), f the factor of a `NoiseScale`; 1 without one."""
-    return next((one.factor**-2 for one in light.noise() if isinstance(one, NoiseScale)), 1.0)
-
-
-def scaled_by_noise(light: Light, form: Form, log_likelihood) -> jax.Array:
-    """Log likelihoods (images,) less that of the fit, under the noise that the images say, as the light's noise has them."""
-    if not light.noise():
-        return log_likelihood
-    precision = noise_precision(light)
-    return precision * (log_likelihood - 0.5 * form.chi2) + 0.5 * (
-        form.chi2 + form.count * jnp.log(precision)
-    )
-
-
-def incompressible(lights: Iterable[Light]) -> str:
-    """Which noise leaves no quadratic form of the light, by name; "" where there is none."""
-    names = {
-        type(one).__name__ for light in lights for one in light.noise() if not isinstance(one, NoiseScale)
-    }
-    return " and ".join(sorted(names))
 
 
 class Fitted(NamedTuple):
@@ -140,7 +76,7 @@ def at_fit(program: Program, layout: Layout, centre: np.ndarray, args: tuple) ->
         obstacles.add(incompressible(light for _, light in lights))
 
     jax.eval_shape(run, centre)
-    exact = quadratic(program, layout, jnp.asarray(centre), args)
+    exact = expansion(program, layout, args)(centre)  # compiled by the fit
     means = {name: exact.means[name] for names in sites for name in names}
     return Fitted(centre, float(exact.value), tuple(sites), means, obstacles.pop())
 
@@ -156,22 +92,19 @@ def compress(program: Program, layout: Layout, fitted: Fitted, draws: np.ndarray
     """
     points = np.concatenate([fitted.centre[None], draws])
     starts, density = jax.device_get(_features(program, layout, points, fitted.means, args))
-    departures, densities = _departures(program, layout, draws, fitted.means, args)
+    if any(start.waves.windows for start in starts):
+        roots = [start.roots for start in starts]
+        tiles, densities = field_tiles(program, layout, fitted.centre, draws, roots, args)
+    else:
+        by_site, densities = whole_tiles(program, layout, draws, fitted.means, args)
+        tiles = [[image for name in names for image in by_site[name]] for names in fitted.sites]
     kept = np.flatnonzero(np.isfinite(densities))
     if len(kept) < LEAST_KEPT:
         raise ValueError(
             f"only {len(kept)} of {len(draws)} models about the fit have a finite log posterior, too few to compress the "
             "likelihood: look at the fit's verdict, and at priors that reach beyond a profile's range"
         )
-    forms = []
-    for names, start in zip(fitted.sites, starts, strict=True):
-        rows = [departures[name][row] for name in names for row in range(len(departures[name]))]
-        residuals = [residual for stack in start.residuals for residual in stack]
-        bases = []
-        for row, residual in zip(rows, residuals, strict=True):
-            bases.append(principal_components(row if len(kept) == len(draws) else row[kept], residual))
-        chi2 = np.array([np.sum(residual**2) for residual in residuals])
-        forms.append(_form(start, kept, bases, chi2))
+    forms = [_form(start, kept, len(draws), own) for start, own in zip(starts, tiles, strict=True)]
     # at the fit nothing departs: what is left of the log likelihoods are the factors on the noise
     scaled = sum(
         np.sum(0.5 * (form.chi2 * (1 - start.precision) + form.count * np.log(start.precision)))
@@ -184,50 +117,81 @@ def exact_log_posteriors(
     program: Program, layout: Layout, fitted: Fitted, draws: np.ndarray, args: tuple
 ) -> np.ndarray:
     """Exact log posterior (N,) of any number of draws (N, P)."""
-    reduce = _weighted_departures  # not wanted, but compiled already
+    reduce = weighted_departures  # not wanted, but compiled already
     return for_draws(program, layout, draws, args, reduce, fitted.means, keep=lambda rows, found: None)
 
 
-def _form(start: _Start, kept: np.ndarray, bases: list[tuple], chi2: np.ndarray) -> Form:
-    """The form of one light: at as few wave vectors as tell its departures well enough, at the points that were kept.
+def _form(start: _Start, kept: np.ndarray, count: int, tiles: list[list[Tile]]) -> Form:
+    """The form of one light, from its tiles of each image at the points that were kept of `count`."""
+    residuals = [image for stack in start.residuals for image in stack]
+    found = []
+    for image, residual in zip(tiles, residuals, strict=True):
+        if len(kept) < count:
+            image = [tile._replace(departures=tile.departures[kept]) for tile in image]
+        found.append(bases_of_tiles(image, residual))
+    rank = max(bases.rank for bases in found) if start.waves.windows else RANK
+    pairs = pairs_that_meet(tiles)
+    products = np.stack([bases.products(pairs, rank) for bases in found])
+    slope = np.stack([bases.slope[:, :rank] for bases in found])
+    coefficients = np.stack([bases.coefficients[..., :rank] for bases in found])  # (images, parts, N, rank)
+    chi2 = np.array([np.sum(residual**2) for residual in residuals])
+    ends = np.cumsum([1, *(waves.shape[1] for waves in start.waves.windows)])
+    told = [
+        _told(
+            start,
+            start.waves.whole[:, None],
+            start.features.whole[:, :, None],
+            kept,
+            coefficients[:, :1],
+            slope[:, :1],
+        )
+    ]
+    for k, (waves, features) in enumerate(zip(start.waves.windows, start.features.windows, strict=True)):
+        own = slice(ends[k], ends[k + 1])
+        told.append(_told(start, waves, features, kept, coefficients[:, own], slope[:, own]))
+    waves, origin, matrix = (Parts(parts[0][:, 0], tuple(parts[1:])) for parts in zip(*told, strict=True))
+    return Form(waves, origin, matrix, slope, pairs, products, chi2, start.count)
 
-    The coefficients follow from what the light is at these; the fewer they are, the quicker is a step of the sampler.
+
+def _told(start: _Start, waves, features, kept: np.ndarray, coefficients, slope) -> tuple:
+    """Waves, features at the fit, and the map to coefficients, of parts (images, parts, ...) that are alike.
+
+    At as few wave vectors as tell the departures well enough, at the points that were kept. The coefficients follow from
+    what the light is at these; the fewer they are, the quicker is a step of the sampler.
     """
-    form, error = _form_at(start.waves.shape[2], start, kept, bases, chi2)
-    for number in FEW_WAVES:
-        fewer, more_error = _form_at(number, start, kept, bases, chi2)
+    made, error = _told_at(waves.shape[-1], start, waves, features, kept, coefficients, slope)
+    for number in FEW_WAVES if waves.shape[1] == 1 else FEWER_WAVES:
+        fewer, more_error = _told_at(number, start, waves, features, kept, coefficients, slope)
         if more_error < max(TOLERATED, error):
             return fewer
-    return form
+    return made
 
 
-def _form_at(
-    number: int, start: _Start, kept: np.ndarray, bases: list[tuple], chi2: np.ndarray
-) -> tuple[Form, float]:
-    """The form at the `number` of waves that tell most, and the standard deviation of the log likelihood's error."""
-    terms, count = int(start.terms), start.waves.shape[2]
-    origin, values = start.features[0], start.features[1:][kept]
+def _told_at(number: int, start: _Start, waves, features, kept, coefficients, slope) -> tuple[tuple, float]:
+    """The same at the `number` of waves that tell most, and the standard deviation of the log likelihood's error."""
+    terms, count = int(start.terms), waves.shape[-1]
     parts, error = [], np.zeros(len(kept))
-    for i, (coefficients, slope) in enumerate(bases):
-        departures = values[:, i] - origin[i]
+    for i, s in np.ndindex(waves.shape[:2]):
+        origin, departures = features[0, i, s], features[1:, i, s][kept] - features[0, i, s]
         chosen = telling_waves(departures, terms, count, number)
         told = at_waves(departures, terms, count, chosen)
-        to_coefficients = linear_map(told, coefficients)
-        error += log_likelihood_errors(told, to_coefficients, coefficients, slope)
-        first = at_waves(origin[i][None], terms, count, chosen)[0]
-        parts.append((start.waves[i][:, chosen], first, to_coefficients, slope))
-    waves, first, to_coefficients, slope = (np.stack(part) for part in zip(*parts, strict=True))
-    return Form(waves, first, to_coefficients, slope, chi2, start.count), float(np.std(error))
+        matrix = linear_map(told, coefficients[i, s])
+        error += log_likelihood_errors(told, matrix, coefficients[i, s], slope[i, s])
+        parts.append((waves[i, s][:, chosen], at_waves(origin[None], terms, count, chosen)[0], matrix))
+    stacked = (np.stack(part) for part in zip(*parts, strict=True))
+    return tuple(a.reshape(*waves.shape[:2], *a.shape[1:]) for a in stacked), float(np.std(error))
 
 
 class _Start(NamedTuple):
-    """Of one light: its waves, its features at points (N, images, F), each stack's weighted residuals at the first, the
-    number of weighted pixels of each image, of how many terms their PSFs are sums, and 1 / f^2 of their noise at the first.
+    """Of one light: its waves, its features at points (N, images, F), each stack's weighted residuals at the first and, of a
+    field, the roots of its weights; the number of weighted pixels of each image, of how many terms their PSFs are sums,
+    and 1 / f^2 of their noise at the first.
     """
 
-    waves: Any
-    features: Any
+    waves: Parts
+    features: Parts
     residuals: list
+    roots: list
     count: Any
     terms: Any
     precision: Any
@@ -239,9 +203,11 @@ def _features(
 ) -> tuple[list[_Start], jax.Array]:
     """Of each light what there is to know of all points, and the log density of all else at the first of them."""
     _, lights, trace = prior_and_light(program, layout, points[0], args)
+    # what whitens correlated noise reaches beyond windows
+    apart = all(stack.whitening is None for _, light in lights for stack in light.stacks)
     waves, residuals, counts = [], [], []
     for sites, light in lights:
-        waves.append(jnp.concatenate([stack_waves(stack) for stack in light.stacks]))
+        waves.append(light_waves(light, in_windows=apart))
         departures = [in_sigma(trace[site], trace[site]["value"] - means[site]) for site in sites]
         counts.append(
             jnp.concatenate(
@@ -251,7 +217,12 @@ def _features(
                 ]
             )
         )
-        residuals.append([_flat(departure) for departure in departures])
+        residuals.append([flat(departure) for departure in departures])
+    is_field = any(each.windows for each in waves)
+    roots = [
+        [in_sigma(trace[site], jnp.ones_like(means[site])) for site in sites] if is_field else []
+        for sites, _ in lights
+    ]
 
     def at(z):
         lights = density_and_light(program, layout, z, args)[1]
@@ -263,34 +234,5 @@ def _features(
         jnp.broadcast_to(jnp.asarray(noise_precision(light), float), count.shape)
         for (_, light), count in zip(lights, counts, strict=True)
     ]
-    parts = zip(waves, features, residuals, counts, terms, precisions, strict=True)
+    parts = zip(waves, features, residuals, roots, counts, terms, precisions, strict=True)
     return [_Start(*each) for each in parts], density_and_light(program, layout, points[0], args)[0]
-
-
-def _departures(
-    program: Program, layout: Layout, draws: np.ndarray, means: dict, args: tuple
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Departures (images, N, pixels) of each site and log posteriors (N,) of any number of draws."""
-    departures = {
-        name: np.empty((mean.shape[0], len(draws), mean.shape[1] * mean.shape[2]), np.float32)
-        for name, mean in means.items()
-    }
-
-    def keep(rows: slice, found: dict) -> None:
-        for name, values in found.items():
-            departures[name][:, rows] = np.swapaxes(values, 0, 1)
-
-    return departures, for_draws(program, layout, draws, args, _weighted_departures, means, keep)
-
-
-def _weighted_departures(trace: dict, means: dict) -> dict[str, jax.Array]:
-    """Departures of each site's model pixels from `means`, in units of the noise (images, pixels)."""
-    departures = {}
-    for name, mean in means.items():
-        departure = in_sigma(trace[name], observe_mean(trace[name]).mean - mean)  # type: ignore[union-attr]
-        departures[name] = _flat(departure).astype(jnp.float32)
-    return departures
-
-
-def _flat(pixels) -> jax.Array:
-    return pixels.reshape(-1, pixels.shape[-2] * pixels.shape[-1])

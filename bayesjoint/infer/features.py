@@ -1,12 +1,13 @@
 """Numbers in which the pixels of an image are linear: its light's Fourier transform at some wave vectors, and its skies.
 
-They are known in closed form, and cost the same for any number of pixels.
+They are known in closed form, and cost the same for any number of pixels. Sources in windows may have theirs each for
+itself, for each then fills but a part of an image.
 """
 
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,23 +22,34 @@ from bayesjoint.render.place import frames_of, is_source, psf_latents
 _RADII, _ANGLES = 10, 10
 
 
-def light_features(light: Light, waves, parameters=None) -> jax.Array:
+class Parts(NamedTuple):
+    """Arrays of what is drawn on whole images (images, ...), and of each `Windowed` of its sources (images, S, ...).
+
+    Without `windows` all light is drawn on whole images.
+    """
+
+    whole: Any
+    windows: tuple[Any, ...] = ()
+
+
+def light_features(light: Light, waves: Parts, parameters=None) -> Parts:
     """Numbers in which each image's pixels are linear: the transform of its light at `waves`, and the skies.
 
     Parameters
     ----------
     light : Light
-    waves : array (images, 2, M)
+    waves : Parts of array (..., 2, M)
+        Sources in windows have features of their own where they have waves of their own.
     parameters : array (images, K), optional
         In place of the light's own.
 
     Returns
     -------
-    array (images, F)
+    Parts of array (..., F)
     """
     count = term_count(light)
     parameters = light.parameters() if parameters is None else parameters
-    whole = (parameters, waves, frames_of(light.stacks))
+    inputs = (parameters, waves, frames_of(light.stacks))
     pairs = zip(light.stacks, light.rows(), strict=True)
     found = []
     # images of all stacks at once where their PSFs are of one kind: there are the fewer steps to a program
@@ -48,8 +60,8 @@ def light_features(light: Light, waves, parameters=None) -> jax.Array:
 
         taken = [rows for _, rows in group]
         rows = slice(taken[0].start, taken[-1].stop)
-        found.append(jax.vmap(of_image)(*jax.tree.map(lambda a, rows=rows: a[rows], whole)))
-    return jnp.concatenate(found)
+        found.append(jax.vmap(of_image)(*jax.tree.map(lambda a, rows=rows: a[rows], inputs)))
+    return jax.tree.map(lambda *each: jnp.concatenate(each), *found)
 
 
 def term_count(light: Light) -> int:
@@ -57,12 +69,13 @@ def term_count(light: Light) -> int:
     return max(1 if stack.psf_weights is None else stack.transfer.shape[1] for stack in light.stacks)
 
 
-def _image_features(components: tuple, waves, frame, psf_weights, count: int) -> jax.Array:
-    """The features (F,) of one image; where its PSF is a sum of terms, those of each term, `count` of them at most."""
+def _image_features(components: tuple, waves: Parts, frame, psf_weights, count: int) -> Parts:
+    """The features of one image; where its PSF is a sum of terms, those of each term, `count` of them at most."""
     corrections = [c for c in components if isinstance(c, Registration)]
-    terms, others = jnp.zeros((2, 1, waves.shape[1]), waves.dtype), []
+    terms, others, windows = jnp.zeros((2, 1, waves.whole.shape[1]), waves.whole.dtype), [], []
+    own_waves = iter(waves.windows)
 
-    def of_source(source):
+    def of_source(source, waves=waves.whole):
         centre, turned, flux = source.centre, waves, source.drawn_flux
         for correction in corrections:
             centre, flux = correction.move(centre, frame.centre), flux * correction.flux_scale
@@ -76,24 +89,47 @@ def _image_features(components: tuple, waves, frame, psf_weights, count: int) ->
         position, _ = frame.pixel_map.linearise(centre)
         return pair * psf_weights(position, psf_latents(components))[None, :, None]
 
+    def all_terms(terms):
+        return jnp.pad(terms, ((0, 0), (0, count - terms.shape[1]), (0, 0))).ravel()
+
     for component in components:
         if not is_source(component):
             if isinstance(component, Sky):
                 others += [jnp.ravel(leaf) for leaf in jax.tree.leaves(component)]
-            continue
-        if isinstance(component, Windowed):
-            terms = terms + jnp.sum(jax.vmap(of_source)(component.sources), axis=0)
-        else:
+        elif not isinstance(component, Windowed):
             terms = terms + of_source(component)
-    terms = jnp.pad(terms, ((0, 0), (0, count - terms.shape[1]), (0, 0)))
-    return jnp.concatenate([terms.ravel(), *others])
+        elif waves.windows:
+            windows.append(
+                jax.vmap(lambda s, w: all_terms(of_source(s, w)))(component.sources, next(own_waves))
+            )
+        else:
+            terms = terms + jnp.sum(jax.vmap(of_source)(component.sources), axis=0)
+    return Parts(jnp.concatenate([all_terms(terms), *others]), tuple(windows))
 
 
-def stack_waves(stack: Any) -> jax.Array:
-    """Wave vectors (images, 2, M) from what spans an image to what its PSF lets through, and zero."""
+def light_waves(light: Light, in_windows: bool) -> Parts:
+    """Wave vectors (images, 2, M) from what spans an image to what its PSF lets through, and zero.
+
+    With `in_windows` those of sources in windows (images, S, 2, M), from what spans a window.
+    """
+    whole = jnp.concatenate([_waves(stack, stack.shape) for stack in light.stacks])
+    windows = []
+    for component in light.components(light.parameters()[0]) if in_windows else ():
+        if isinstance(component, Windowed):
+            sizes = [stack.window_lattices[component.window].size for stack in light.stacks]
+            each = [
+                _waves(stack, (size, size) if size else stack.shape)
+                for stack, size in zip(light.stacks, sizes, strict=True)
+            ]
+            windows.append(jnp.repeat(jnp.concatenate(each)[:, None], len(component.sources.centre), axis=1))
+    return Parts(whole, tuple(windows))
+
+
+def _waves(stack: Any, shape: tuple[int, int]) -> jax.Array:
+    """Wave vectors of the images of a stack, of light that may fill so many pixels."""
     scale = jnp.sqrt(stack.pixel_area)
     sigma = scale * jnp.sqrt(0.5 * (stack.psf_covariance[:, 0, 0] + stack.psf_covariance[:, 1, 1]))
-    lowest, highest = 2 / (min(stack.shape) * scale), 3 / sigma
+    lowest, highest = 2 / (min(shape) * scale), 3 / sigma
     step = np.linspace(0, 1, _RADII)
     radius = lowest[:, None] * (highest / lowest)[:, None] ** step
     turns = (np.arange(_ANGLES) + 0.5 * (np.arange(_RADII)[:, None] % 2)) / _ANGLES

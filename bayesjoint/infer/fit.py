@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesjoint.infer.curvature import quadratic, values_and_errors
+from bayesjoint.infer.curvature import values_and_errors
 from bayesjoint.infer.goodness import judge_fit, judge_images
 from bayesjoint.infer.lm import Climb, climb, covariance_of
 from bayesjoint.infer.pixels import PixelFit, pixel_fits
 from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.infer.start import starting_point, values_of_fit
 from bayesjoint.infer.verdict import Verdict
+from bayesjoint.infer.windowed import expansion
 
 _PLAIN = ("log_posterior", "iterations", "converged", "reason", "advice", "seconds")
 
@@ -238,7 +239,7 @@ def unpack_fit(
         "bands": tuple(getattr(images, "bands", ())),
         "image_names": tuple(getattr(images, "names", ())),
     }
-    there = quadratic(program, layout, jnp.asarray(z), args)
+    there = expansion(program, layout, args)(z)
     means, noises = jax.device_get((there.means, there.noises))
     pixels = pixel_fits(means, noises, images)
     return MapFit(values, errors, z, covariance, layout, pixels, **plain)

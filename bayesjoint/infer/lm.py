@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.infer.blame import blame
-from bayesjoint.infer.curvature import Quadratic, quadratic
+from bayesjoint.infer.curvature import Quadratic
 from bayesjoint.infer.linear import inverse, positive_part, solve, solve_within
 from bayesjoint.infer.space import Layout, Program
-from bayesjoint.infer.windowed import expand_field, parameter_places
+from bayesjoint.infer.windowed import expansion
 
 FIRST_DAMPING = 1e-3
 MAX_DAMPING = 1e10
@@ -52,18 +50,6 @@ class Climb:
         return np.asarray(self.here.likelihood_curvature) + prior
 
 
-def _expansion(program: Program, layout: Layout, args: tuple) -> Callable[[np.ndarray], Quadratic]:
-    """The log posterior near any z on the host, its model pixels left where they are."""
-    if places := parameter_places(program, layout, args):
-        return lambda z: expand_field(program, layout, z, args, places)
-
-    def expand(z: np.ndarray) -> Quadratic:
-        q = quadratic(program, layout, jnp.asarray(z), args)
-        return Quadratic(*jax.device_get(q[:4]), means=q.means, noises=q.noises)
-
-    return expand
-
-
 def climb(
     program: Program,
     layout: Layout,
@@ -74,7 +60,7 @@ def climb(
     report: Callable[[str], None],
 ) -> Climb:
     """Ascend from z until a full step would gain less than `tolerance` in log posterior; one line of report each time."""
-    expand = _expansion(program, layout, args)
+    expand = expansion(program, layout, args)
     here = expand(z)
     state = Climb(z, here, _reach(here), np.full(len(z), 1e-300))
     if not np.isfinite(state.log_posterior):

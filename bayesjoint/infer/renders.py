@@ -1,4 +1,4 @@
-"""A program's images rendered at many draws, in chunks, a thread for each core.
+"""A program's images rendered at many draws, in chunks of one size, a thread for each core.
 
 What is wanted of each draw's images is taken inside the compiled program: no image is kept.
 """
@@ -18,7 +18,7 @@ from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.observed import site_log_density
 from bayesjoint.infer.space import Layout, Program, run_program
 
-_CHUNK = 16
+CHUNK = 16
 
 
 def for_draws(
@@ -47,35 +47,53 @@ def for_draws(
     array (N,)
         The exact log posterior of each draw.
     """
-    count = len(draws)
-    chunks = [slice(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
-    densities = np.empty(count)
+    densities = np.empty(len(draws))
 
-    def run(chunk: slice) -> None:
-        zs = draws[np.minimum(np.arange(chunk.start, chunk.start + _CHUNK), count - 1)]
-        density, found = _chunk(program, layout, reduce, zs, known, args)
+    def run(zs: np.ndarray) -> tuple:
+        return _chunk(program, layout, reduce, zs, known, args)
+
+    def keep_both(rows: slice, found: tuple) -> None:
+        densities[rows] = found[0]
+        keep(rows, found[1])
+
+    in_chunks(run, draws, keep_both)
+    return densities
+
+
+def in_chunks(
+    run: Callable[[np.ndarray], Any], draws: np.ndarray, keep: Callable[[slice, Any], None]
+) -> None:
+    """Call a compiled function on draws (N, P), `CHUNK` at once, from several threads; `keep` takes which, and what came."""
+    count = len(draws)
+    chunks = [slice(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
+
+    def run_one(chunk: slice) -> None:
+        found = run(draws[np.minimum(np.arange(chunk.start, chunk.start + CHUNK), count - 1)])
         rows = chunk.stop - chunk.start
-        densities[chunk] = density[:rows]
         keep(chunk, jax.tree.map(lambda leaf: leaf[:rows], jax.device_get(found)))
 
-    run(chunks[0])  # compiles, before threads share the program
+    run_one(chunks[0])  # compiles, before threads share the program
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        list(pool.map(run, chunks[1:]))
-    return densities
+        list(pool.map(run_one, chunks[1:]))
+
+
+def gathered(run: Callable[[np.ndarray], Any], draws: np.ndarray) -> Any:
+    """What a compiled function gives at draws (N, P), leaves (N, ...)."""
+    pieces: dict[int, Any] = {}
+
+    def keep(rows: slice, found: Any) -> None:
+        pieces[rows.start] = found
+
+    in_chunks(run, draws, keep)
+    ordered = [pieces[start] for start in sorted(pieces)]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *ordered)
 
 
 def at_draws(
     program: Program, layout: Layout, draws: np.ndarray, args: tuple, reduce: Callable, known: Any = ()
 ) -> tuple[np.ndarray, Any]:
     """The exact log posterior (N,) of each draw, and what was found there, leaves (N, ...); arguments as in `for_draws`."""
-    pieces: dict[int, Any] = {}
-
-    def keep(rows: slice, found: Any) -> None:
-        pieces[rows.start] = found
-
-    densities = for_draws(program, layout, draws, args, reduce, known, keep)
-    ordered = [pieces[start] for start in sorted(pieces)]
-    return densities, jax.tree.map(lambda *leaves: np.concatenate(leaves), *ordered)
+    return gathered(lambda zs: _chunk(program, layout, reduce, zs, known, args), draws)
 
 
 @partial(quick_jit, static_argnames=("program", "layout", "reduce"))

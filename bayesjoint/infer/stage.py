@@ -5,20 +5,22 @@ A stage is made from a fit, or from earlier draws, and goes with its chains: as 
 
 from __future__ import annotations
 
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.collapse import Split, collapsed_log_posterior, complete, split_linear
-from bayesjoint.infer.compress import Compressed, Fitted, Form, compress, compressed_log_posterior
-from bayesjoint.infer.curvature import quadratic
+from bayesjoint.infer.compress import Fitted, compress
+from bayesjoint.infer.features import Parts
+from bayesjoint.infer.form import Compressed, Form, compressed_log_posterior
 from bayesjoint.infer.space import Layout, Program, log_posterior
 from bayesjoint.infer.target import Target, Whitening
+from bayesjoint.infer.windowed import expansion
 
 _COMPLETED = 250  # draws at once
+_OF_PARTS = ("waves", "origin", "to_coefficients")
 
 
 class Region(NamedTuple):
@@ -45,8 +47,8 @@ class Stage(NamedTuple):
         """The log density that chains sample."""
         if self.compressed is None:
             # compiled by the fit already
-            slope = partial(_exact_slope, program, layout, args)
-            return Target(log_posterior, program, layout, (args,), self.whitening, slope)
+            expand = expansion(program, layout, args)
+            return Target(log_posterior, program, layout, (args,), self.whitening, lambda z: expand(z)[:2])
         known = (args, self.compressed)
         if self.is_collapsed:
 
@@ -92,7 +94,9 @@ class Stage(NamedTuple):
             return arrays
         forms, constant = jax.device_get(self.compressed)
         for k, form in enumerate(forms):
-            arrays |= {f"form{k}/{name}": np.asarray(array) for name, array in form._asdict().items()}
+            for name, value in form._asdict().items():
+                whole, windows = value if isinstance(value, Parts) else (value, ())
+                arrays |= {f"form{k}/{name}{_part(i)}": a for i, a in enumerate((whole, *windows))}
         return arrays | {"constant": np.asarray(constant)}
 
     @classmethod
@@ -103,10 +107,20 @@ class Stage(NamedTuple):
         if "constant" not in arrays:
             return cls(whitening, None, split)
         count = sum(name.endswith("/waves") for name in arrays)
-        forms = tuple(
-            Form(**{name: arrays[f"form{k}/{name}"] for name in Form._fields}) for k in range(count)
-        )
-        return cls(whitening, jax.device_put(Compressed(forms, arrays["constant"])), split)
+        forms = []
+        for k in range(count):
+            parts = sum(name.startswith(f"form{k}/waves") for name in arrays)
+            found: dict[str, Any] = {}
+            for name in Form._fields:
+                each = [arrays[f"form{k}/{name}{_part(i)}"] for i in range(parts if name in _OF_PARTS else 1)]
+                found[name] = Parts(each[0], tuple(each[1:])) if name in _OF_PARTS else each[0]
+            forms.append(Form(**found))
+        return cls(whitening, jax.device_put(Compressed(tuple(forms), arrays["constant"])), split)
+
+
+def _part(number: int) -> str:
+    """What distinguishes the arrays of the windows' parts of a form, from 1 on, by name."""
+    return f"_{number}" if number else ""
 
 
 def exact_stage(layout: Layout, region: Region) -> Stage:
@@ -124,10 +138,6 @@ def compressed_stage(program: Program, layout: Layout, fitted: Fitted, region: R
         rows = np.array(split.rest)
         centre, covariance = centre[rows], covariance[np.ix_(rows, rows)]
     return Stage(Whitening(centre, np.linalg.cholesky(covariance)), compressed, split)
-
-
-def _exact_slope(program: Program, layout: Layout, args: tuple, z) -> tuple:
-    return quadratic(program, layout, z, args)[:2]
 
 
 _compressed_slope = quick_jit(

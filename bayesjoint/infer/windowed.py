@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from bayesjoint.compilation import quick_jit
-from bayesjoint.infer.curvature import Quadratic, site_weights
+from bayesjoint.infer.curvature import Quadratic, quadratic, site_weights
 from bayesjoint.infer.overlaps import Columns, ImageTerms, assemble
 from bayesjoint.infer.space import Layout, Program, prior_and_light
 from bayesjoint.light.noise import Noise
@@ -53,7 +53,7 @@ def parameter_places(
     def run(z):
         _, lights, trace = prior_and_light(program, layout, z, args)
         observed = {name for name, site in trace.items() if site["type"] == "sample" and site["is_observed"]}
-        places = [_places(light) for _, light in lights]
+        places = [parameter_numbers(light) for _, light in lights]
         windowed = any(windows for _, windows in places)
         plain = all(stack.whitening is None for _, light in lights for stack in light.stacks)
         if windowed and plain and observed == {site for sites, _ in lights for site in sites}:
@@ -63,7 +63,7 @@ def parameter_places(
     return found
 
 
-def _places(light: Light) -> tuple[np.ndarray, list[np.ndarray]]:
+def parameter_numbers(light: Light) -> tuple[np.ndarray, list[np.ndarray]]:
     """Which parameters of an image all its pixels share, and for each `Windowed` those (S, k) of each source."""
     components = _numbered(light)
     windows = [
@@ -145,7 +145,7 @@ def _pixels_along(draw_it: Callable[[Any], jax.Array], moving: _Moving) -> tuple
 
 def _stack_terms(light: Light, sites: list[dict]) -> list[tuple[ImageTerms, jax.Array]]:
     """The terms of each stack's images, and their model pixels."""
-    together, _ = _places(light)
+    together, _ = parameter_numbers(light)
     components = jax.tree.unflatten(light.treedef, light.leaves)
     sources = [c for c in components if is_source(c)]
     # what all share moves windowed sources where images may be off by something
@@ -261,3 +261,15 @@ def expand_field(
                 curvature = curvature + jacobian.T @ (square @ jacobian)
     found: Any = (value, gradient, curvature.toarray(), -terms.hessian)
     return Quadratic(found[0], found[1], found[2], found[3], means, noises)
+
+
+def expansion(program: Program, layout: Layout, args: tuple) -> Callable[[np.ndarray], Quadratic]:
+    """The log posterior near any z on the host, its model pixels left where they are; of a field window by window."""
+    if places := parameter_places(program, layout, args):
+        return lambda z: expand_field(program, layout, z, args, places)
+
+    def expand(z: np.ndarray) -> Quadratic:
+        q = quadratic(program, layout, jnp.asarray(z), args)
+        return Quadratic(*jax.device_get(q[:4]), means=q.means, noises=q.noises)
+
+    return expand

@@ -171,7 +171,7 @@ class Light:
 def render_light(light: Light) -> tuple[jax.Array, ...]:
     """Model pixels (images, ny, nx) of each stack, nJy."""
 
-    placed = _place_all(light)
+    placed = place_all(light)
     own, shared = light.tables()
 
     def draw_one(image, scene, grids, own):
@@ -183,7 +183,7 @@ def render_light(light: Light) -> tuple[jax.Array, ...]:
     )
 
 
-def _place_all(light: Light) -> tuple:
+def place_all(light: Light) -> tuple:
     """All components on each image, and the nodes of their smooth parts."""
     varying = [leaf for leaf, axis in zip(light.leaves, light.axes, strict=True) if axis == 0]
 

@@ -81,13 +81,20 @@ def draw_windows(
     image: Image, sources: Place, grid, kind: WindowedKind, table, latents: PSFLatents
 ) -> jax.Array:
     """Model pixels (ny, nx) of sources (their arrays have a leading axis) each in a window of its own."""
+    stamps = window_stamps(image, sources, grid, kind, table, latents)
+    return add_windows(image, kind, sources.origin, stamps)
+
+
+def window_stamps(
+    image: Image, sources: Place, grid, kind: WindowedKind, table, latents: PSFLatents
+) -> jax.Array:
+    """Pixels (S, size, size) of sources, each in a window of its own."""
 
     def one(each):
         source, grid, table = each
         return draw_window(image, source, grid, kind, table, latents)
 
-    stamps = jax.lax.map(one, (sources, grid, table), batch_size=AT_ONCE)
-    return add_windows(image, kind, sources.origin, stamps)
+    return jax.lax.map(one, (sources, grid, table), batch_size=AT_ONCE)
 
 
 def add_windows(image: Image, kind: WindowedKind, origin, stamps) -> jax.Array:

@@ -18,6 +18,7 @@ from bayesjoint.infer.pixels import Place, places_of
 from bayesjoint.infer.predictive import predictions
 from bayesjoint.infer.score import score_tests
 from bayesjoint.infer.space import Layout, Program, find_latents
+from bayesjoint.infer.windowed import expansion
 from bayesjoint.report.check import Check, Information, Sensitivity
 from bayesjoint.report.counts import check_whole
 from bayesjoint.report.products import Products
@@ -79,7 +80,7 @@ def rendering(
         )
     layout, args, z = latent_draws(posterior, program, more)
     best = z[np.argmax(posterior.idata.sample_stats["lp"].values)]
-    there = quadratic(program, layout, best, args)
+    there = expansion(program, layout, args)(best)
     means, noises = jax.device_get((there.means, there.noises))
     places = places_of(means, posterior.images)
     if not places:

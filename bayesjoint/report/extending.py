@@ -13,12 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.checkpoint import Checkpoint
-from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.fit import MapFit
 from bayesjoint.infer.methods import sampler_of
@@ -27,6 +25,7 @@ from bayesjoint.infer.roads import Made
 from bayesjoint.infer.sampler import chains_of, continue_program
 from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.infer.target import Tuning
+from bayesjoint.infer.windowed import expansion
 from bayesjoint.report.posterior import Posterior
 
 STALE = 5  # batches in which the effective sample size may fail to grow
@@ -89,7 +88,7 @@ def model_images(
     None where the program does not render all of them.
     """
     best = draws.unconstrained.reshape(-1, layout.size)[np.argmax(draws.stats["lp"])]
-    there = quadratic(program, layout, jnp.asarray(best), args)
+    there = expansion(program, layout, args)(best)
     means, noises = jax.device_get((there.means, there.noises))
     fitted = pixel_fits(means, noises, images)
     if len(fitted) < len(images):

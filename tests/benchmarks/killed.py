@@ -39,13 +39,32 @@ def main(kills: int = 20) -> None:
 
 
 def uninterrupted(scene: str, folder: Path) -> tuple[dict, float]:
-    """Draws of a run that nobody kills, and how long it takes once its programs are compiled."""
+    """Draws of a run that nobody kills, and how long it goes on after its first checkpoint, its programs compiled."""
     for _ in range(2):
+        path, checkpoint = folder / f"{scene}.npz", folder / f"{scene}.ckpt"
+        child = start(scene, checkpoint, path)
+        wait_for_writing(child, checkpoint, None)
         began = time.monotonic()
-        path = folder / f"{scene}.npz"
-        assert start(scene, folder / f"{scene}.ckpt", path).wait() == 0
+        assert child.wait() == 0
     with np.load(path) as file:
         return dict(file), time.monotonic() - began
+
+
+def wait_for_writing(child, checkpoint: Path, before: int | None) -> bool:
+    """Whether the child writes another checkpoint than that of the time `before`, before it ends."""
+    while child.poll() is None:
+        if when_written(checkpoint) not in (None, before):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def when_written(checkpoint: Path) -> int | None:
+    """Nanoseconds; None where there is no checkpoint."""
+    try:
+        return checkpoint.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def one_run(scene: str, stem: Path, wanted: tuple[dict, float], clock, most: int) -> tuple[list, str]:
@@ -54,16 +73,18 @@ def one_run(scene: str, stem: Path, wanted: tuple[dict, float], clock, most: int
     path, out = stem.with_suffix(".ckpt"), stem.with_suffix(".npz")
     killed = []
     for _ in range(min(3, most)):
-        child, began = start(scene, path, out), time.monotonic()
-        time.sleep(usual * clock.uniform(0.3, 0.95))
+        before, began = when_written(path), time.monotonic()
+        child = start(scene, path, out)
+        if not wait_for_writing(child, path, before):
+            break
+        time.sleep(usual * clock.uniform(0.0, 0.5))
         if child.poll() is not None:
             break
         child.kill()
         child.wait()
         out.unlink(missing_ok=True)  # of one killed when it had ended: the next begins anew
-        killed.append(
-            (f"{path.stat().st_size / 1e3:.0f}" if path.exists() else "none yet", time.monotonic() - began)
-        )
+        size = f"{path.stat().st_size / 1e3:.0f}" if path.exists() else "gone"
+        killed.append((size, time.monotonic() - began))
     status = (
         0 if out.exists() else start(scene, path, out).wait()
     )  # there if it ended before it was to be killed

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bayesjoint.infer import basis
+from bayesjoint.infer.tiles import Tile
 
 RNG = np.random.default_rng(3)
 FEATURES = RNG.normal(size=(90, 6)) * [1.0, 10.0, 0.1, 1.0, 5.0, 1e-3]
@@ -48,3 +49,29 @@ def test_waves_that_say_what_others_say_are_left_out(terms):
     kept = basis.at_waves(features, terms, 5, chosen)
     np.testing.assert_array_equal(kept[:, :-2].reshape(40, 2 * terms, 3), five[:, :, chosen])
     np.testing.assert_array_equal(kept[:, -2:], skies)
+
+
+def test_parts_that_overlap_have_the_products_of_their_pixels():
+    """Chi-squared of three parts together, two of which meet within the image that the first fills."""
+    rng, count = np.random.default_rng(5), 40
+    boxes = [(slice(0, 30), slice(0, 20)), (slice(0, 12), slice(3, 11)), (slice(8, 30), slice(5, 20))]
+    tiles, pixels = [], np.zeros((count, 30, 20))
+    for rows, columns in boxes:
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        own = rng.normal(size=(count, 4)) @ rng.normal(size=(4, shape[0] * shape[1]))
+        tiles.append(Tile((rows, columns), own))
+        pixels[:, rows, columns] += own.reshape(count, *shape)
+    residual = rng.normal(size=30 * 20)
+    pairs = basis.pairs_that_meet([tiles])
+    assert pairs.tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert basis.pairs_that_meet([[tiles[1], Tile((slice(12, 30), slice(0, 20)), own)]]).size == 0
+    found = basis.bases_of_tiles(tiles, residual)
+    assert found.rank == 4
+    c, slope = found.coefficients[..., :4], found.slope[:, :4]
+    chi2 = np.sum(c**2, axis=(0, 2))
+    for (p, q), product in zip(pairs, found.products(pairs, 4), strict=True):
+        chi2 += 2 * np.einsum("nr,rs,ns->n", c[p], product, c[q])
+    np.testing.assert_allclose(chi2, np.sum(pixels**2, axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.einsum("pnr,pr->n", c, slope), pixels.reshape(count, -1) @ residual, rtol=1e-6, atol=1e-4
+    )

@@ -11,6 +11,7 @@ from scipy import stats
 
 import bayesjoint as bj
 from bayesjoint.infer import collapse, compress
+from bayesjoint.infer.form import compressed_log_posterior
 from bayesjoint.infer.roads import around_fit
 
 WIDTHS = {"brightness": 200.0, "level": 2.0}
@@ -91,7 +92,7 @@ def test_amplitudes_are_drawn_from_their_gaussian(collapsed):
     assert np.all(np.abs(white.mean(axis=1)) < 4 / np.sqrt(4000))
     np.testing.assert_allclose(np.cov(white), np.eye(2), atol=0.1)
     assert all(stats.kstest(w, "norm").pvalue > 1e-3 for w in white)
-    wanted = [compress.compressed_log_posterior(one_index, fit.layout, one, args, form) for one in z[:3]]
+    wanted = [compressed_log_posterior(one_index, fit.layout, one, args, form) for one in z[:3]]
     np.testing.assert_allclose(whole[:3], wanted, atol=1e-6)
     assert np.ptp(alone) == 0
 

@@ -15,6 +15,7 @@ import bayesjoint as bj
 from bayesjoint.infer import basis, compress, roads
 from bayesjoint.infer import draws as draws_module
 from bayesjoint.infer.draws import Draws
+from bayesjoint.infer.form import compressed_log_posterior
 from bayesjoint.infer.nuts import Tuning
 from bayesjoint.infer.roads import around_fit
 from bayesjoint.infer.sampler import sample_program
@@ -105,7 +106,7 @@ def compressed(request, images):
 def test_it_is_the_exact_log_posterior(compressed):
     """At the fit to rounding; elsewhere far better than any posterior can tell."""
     program, fit, args, fitted, form, fresh = compressed
-    short = jax.jit(lambda z: compress.compressed_log_posterior(program, fit.layout, z, args, form))
+    short = jax.jit(lambda z: compressed_log_posterior(program, fit.layout, z, args, form))
     assert float(short(fit.unconstrained)) == pytest.approx(fit.log_posterior, abs=1e-6)
     exact = np.array([log_posterior(program, fit.layout, z, args) for z in fresh[:5]])
     np.testing.assert_allclose(
@@ -119,7 +120,7 @@ def test_it_is_the_exact_log_posterior(compressed):
 
 def test_its_gradient_is_that_of_finite_differences(compressed):
     program, fit, args, _, form, fresh = compressed
-    short = jax.jit(lambda z: compress.compressed_log_posterior(program, fit.layout, z, args, form))
+    short = jax.jit(lambda z: compressed_log_posterior(program, fit.layout, z, args, form))
     slope, z = jax.grad(short)(jnp.asarray(fresh[0])), fresh[0]
     for i, sigma in enumerate(np.sqrt(np.diag(fit.covariance))):
         step = 1e-3 * sigma * np.eye(len(z))[i]

@@ -9,8 +9,10 @@ import pytest
 from helpers.scenes import make_image, rendered
 
 import bayesjoint as bj
-from bayesjoint.infer.features import light_features
+from bayesjoint.infer.features import Parts, light_features
 from bayesjoint.render.images import light_on_stacks, render_light
+from bayesjoint.render.parts import render_parts
+from bayesjoint.render.spectral import add_windows
 
 RNG = np.random.default_rng(7)
 CENTRES = np.concatenate(
@@ -89,11 +91,28 @@ def test_gradient_is_that_of_the_sources_one_by_one(images):
 def test_features_add_up(images):
     waves = jnp.asarray(RNG.normal(size=(2, 2, 7)))
     images = images.with_windows(12.0)
-    found = light_features(light_on_stacks(images, windowed(IE), SKY), waves)
+    light = light_on_stacks(images, windowed(IE), SKY)
     each = [bj.Sersic(CENTRES[i], Q[i], PA[i], N[i], RE[i], IE[:, i]) for i in range(6)]
+    wanted = light_features(light_on_stacks(images, *each, SKY), Parts(waves)).whole
+    np.testing.assert_allclose(light_features(light, Parts(waves)).whole, wanted, rtol=1e-9, atol=1e-9)
+    apart = light_features(light, Parts(waves, (jnp.repeat(waves[:, None], 6, axis=1),)))
+    assert apart.windows[0].shape == (2, 6, 14)
     np.testing.assert_allclose(
-        found, light_features(light_on_stacks(images, *each, SKY), waves), rtol=1e-9, atol=1e-9
+        apart.whole + jnp.pad(apart.windows[0].sum(axis=1), ((0, 0), (0, 1))), wanted, rtol=1e-9, atol=1e-9
     )
+
+
+def test_parts_add_up(images):
+    """What has no window, and each source in its own, make the image."""
+    images = images.with_windows(12.0)
+    light = light_on_stacks(images, windowed(IE), bj.Sersic((1.0, 2.0), 0.5, 30.0, 1.5, 2.0, 4.0), SKY)
+    for stack, parts, whole in zip(light.stacks, render_parts(light), render_light(light), strict=True):
+        for i, image in enumerate(whole):
+            own = jax.tree.map(lambda a, i=i: a[i], stack)
+            (kind,) = [kind for kind in light.kinds if hasattr(kind, "window")]
+            (stamps,) = parts.windows
+            drawn = add_windows(own, kind, stamps.origin[i], stamps.pixels[i])
+            np.testing.assert_allclose(parts.whole[i] + drawn, image, atol=1e-10)
 
 
 def test_what_is_refused(images):
