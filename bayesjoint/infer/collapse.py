@@ -21,7 +21,7 @@ import numpy as np
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.features import light_features
-from bayesjoint.infer.form import Compressed, Form, noise_precision, scaled_by_noise
+from bayesjoint.infer.form import Compressed, Form, density_and_pieces, noise_precision, scaled_by_noise
 from bayesjoint.infer.space import Layout, Program, density_and_light
 from bayesjoint.infer.windowed import parameter_numbers
 from bayesjoint.render.images import Light
@@ -62,17 +62,17 @@ def amplitudes(program: Program, split: Split, rest, args: tuple, compressed: Co
     """The Gaussian that the amplitudes follow given the rest."""
 
     def prior(linear):
-        density, lights = density_and_light(program, split.layout, split.join(rest, linear), args)
+        density, lights = density_and_pieces(program, split.layout, split.join(rest, linear), args)
         return density, [light.parameters() for light in lights]
 
     def slopes(linear):
-        gradient, by_linear = jax.jacfwd(prior)(linear)
-        return gradient, (gradient, by_linear)
+        gradient, parameters = jax.grad(prior, has_aux=True)(linear)
+        return (gradient, parameters), gradient
 
     zero = jnp.zeros(len(split.linear), rest.dtype)
-    value, lights = density_and_light(program, split.layout, split.join(rest, zero), args)
+    value, lights = density_and_pieces(program, split.layout, split.join(rest, zero), args)
     value += compressed.constant
-    hessian, (slope, by_linear) = jax.jacfwd(slopes, has_aux=True)(zero)
+    (hessian, by_linear), slope = jax.jacfwd(slopes, has_aux=True)(zero)
     precision = -hessian
     for light, form, jacobian in zip(lights, compressed.forms, by_linear, strict=True):
         constant, along, square, columns = _image_terms(light, form)

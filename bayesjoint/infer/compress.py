@@ -34,8 +34,8 @@ from bayesjoint.infer.basis import (
     telling_waves,
 )
 from bayesjoint.infer.curvature import site_weights
-from bayesjoint.infer.features import Parts, light_features, light_waves, term_count
-from bayesjoint.infer.form import Compressed, Form, incompressible, noise_precision
+from bayesjoint.infer.features import Parts, light_features, light_waves, pieces_of, term_count
+from bayesjoint.infer.form import Compressed, Form, density_and_pieces, incompressible, noise_precision
 from bayesjoint.infer.observed import in_sigma
 from bayesjoint.infer.renders import for_draws
 from bayesjoint.infer.space import (
@@ -46,6 +46,7 @@ from bayesjoint.infer.space import (
 )
 from bayesjoint.infer.tiles import Tile, field_tiles, flat, weighted_departures, whole_tiles
 from bayesjoint.infer.windowed import expansion
+from bayesjoint.render.images import Light
 
 LEAST_KEPT = 16  # models from which a basis can be made
 FEW_WAVES = 40, 64  # of the hundred, tried first
@@ -56,7 +57,7 @@ TOLERATED = 2e-3  # standard deviation of the log likelihood that fewer waves ma
 class Fitted(NamedTuple):
     """The fit that departures are measured from: its place (P,), log posterior, and model pixels of each rendered site.
 
-    `sites` are the rendered sites of each `observe`; `obstacle` names the noise that cannot be compressed, if any.
+    `sites` are the rendered sites of each form; `obstacle` names the noise that cannot be compressed, if any.
     """
 
     centre: np.ndarray
@@ -72,7 +73,7 @@ def at_fit(program: Program, layout: Layout, centre: np.ndarray, args: tuple) ->
 
     def run(z):
         lights = prior_and_light(program, layout, z, args)[1]
-        sites.extend(names for names, _ in lights)
+        sites.extend(names for names, _ in _named_pieces(lights))
         obstacles.add(incompressible(light for _, light in lights))
 
     jax.eval_shape(run, centre)
@@ -182,6 +183,15 @@ def _told_at(number: int, start: _Start, waves, features, kept, coefficients, sl
     return tuple(a.reshape(*waves.shape[:2], *a.shape[1:]) for a in stacked), float(np.std(error))
 
 
+def _named_pieces(lights: list[tuple[tuple[str, ...], Light]]) -> list[tuple[tuple[str, ...], Light]]:
+    """The light of each form, with its sites."""
+    named = []
+    for sites, light in lights:
+        pieces = pieces_of(light)
+        named += zip([sites] if len(pieces) == 1 else [(site,) for site in sites], pieces, strict=True)
+    return named
+
+
 class _Start(NamedTuple):
     """Of one light: its waves, its features at points (N, images, F), each stack's weighted residuals at the first and, of a
     field, the roots of its weights; the number of weighted pixels of each image, of how many terms their PSFs are sums,
@@ -203,11 +213,10 @@ def _features(
 ) -> tuple[list[_Start], jax.Array]:
     """Of each light what there is to know of all points, and the log density of all else at the first of them."""
     _, lights, trace = prior_and_light(program, layout, points[0], args)
-    # what whitens correlated noise reaches beyond windows
-    apart = all(stack.whitening is None for _, light in lights for stack in light.stacks)
+    lights = _named_pieces(lights)
     waves, residuals, counts = [], [], []
     for sites, light in lights:
-        waves.append(light_waves(light, in_windows=apart))
+        waves.append(light_waves(light))
         departures = [in_sigma(trace[site], trace[site]["value"] - means[site]) for site in sites]
         counts.append(
             jnp.concatenate(
@@ -225,7 +234,7 @@ def _features(
     ]
 
     def at(z):
-        lights = density_and_light(program, layout, z, args)[1]
+        lights = density_and_pieces(program, layout, z, args)[1]
         return [light_features(light, w) for light, w in zip(lights, waves, strict=True)]
 
     features = jax.lax.map(at, points)

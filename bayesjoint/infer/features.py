@@ -64,6 +64,22 @@ def light_features(light: Light, waves: Parts, parameters=None) -> Parts:
     return jax.tree.map(lambda *each: jnp.concatenate(each), *found)
 
 
+def pieces_of(light: Light) -> tuple[Light, ...]:
+    """The light of each stack alone where sources have windows, and so parts of their own; else all of it at once.
+
+    The numbers that tell a source in a sharp image are not wanted where it fills a few pixels. What whitens correlated noise
+    reaches beyond windows: there all light is of whole images.
+    """
+    return light.by_stack() if has_parts(light) else (light,)
+
+
+def has_parts(light: Light) -> bool:
+    """Whether sources in windows have features of their own."""
+    components = jax.tree.unflatten(light.treedef, light.leaves)
+    plain = all(stack.whitening is None for stack in light.stacks)
+    return plain and any(isinstance(component, Windowed) for component in components)
+
+
 def term_count(light: Light) -> int:
     """Of how many terms the PSF of an image is the sum, at most."""
     return max(1 if stack.psf_weights is None else stack.transfer.shape[1] for stack in light.stacks)
@@ -107,16 +123,17 @@ def _image_features(components: tuple, waves: Parts, frame, psf_weights, count: 
     return Parts(jnp.concatenate([all_terms(terms), *others]), tuple(windows))
 
 
-def light_waves(light: Light, in_windows: bool) -> Parts:
+def light_waves(light: Light) -> Parts:
     """Wave vectors (images, 2, M) from what spans an image to what its PSF lets through, and zero.
 
-    With `in_windows` those of sources in windows (images, S, 2, M), from what spans a window.
+    Those of sources with parts of their own (images, S, 2, M) begin with what spans a window.
     """
     whole = jnp.concatenate([_waves(stack, stack.shape) for stack in light.stacks])
     windows = []
-    for component in light.components(light.parameters()[0]) if in_windows else ():
+    for component in light.components(light.parameters()[0]) if has_parts(light) else ():
         if isinstance(component, Windowed):
-            sizes = [stack.window_lattices[component.window].size for stack in light.stacks]
+            lattices: list[Any] = [stack.window_lattices for stack in light.stacks]
+            sizes = [each[component.window].size for each in lattices]
             each = [
                 _waves(stack, (size, size) if size else stack.shape)
                 for stack, size in zip(light.stacks, sizes, strict=True)

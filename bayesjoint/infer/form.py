@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bayesjoint.infer.features import Parts, light_features
+from bayesjoint.infer.features import Parts, light_features, pieces_of
 from bayesjoint.infer.space import Layout, Program, density_and_light
 from bayesjoint.light.noise import NoiseScale
 from bayesjoint.render.images import Light
 
 
 class Form(NamedTuple):
-    """The log likelihood of the images of one `observe`: of each image (slope . c - c . G c / 2) / f^2, c its coefficients.
+    """The log likelihood of some images of one `observe`: of each image (slope . c - c . G c / 2) / f^2, c its coefficients.
 
     What is drawn on the whole image has coefficients, and so has each source that is drawn in a window of its own: a part
     each, along an orthonormal basis of its own. G has 1 on its diagonal and the products of the bases of parts that meet.
@@ -77,7 +77,9 @@ class Form(NamedTuple):
 
 
 class Compressed(NamedTuple):
-    """A form for each `observe` of a program, and what to add so that the log posterior at the fit is the exact one."""
+    """A form for each `observe` of a program, of a field for each stack of its images; and what to add so that the log
+    posterior at the fit is the exact one.
+    """
 
     forms: tuple[Form, ...]
     constant: Any
@@ -87,13 +89,19 @@ def compressed_log_posterior(
     program: Program, layout: Layout, z, args: tuple, compressed: Compressed
 ) -> jax.Array:
     """Log posterior density in z (scalar) as `space.log_posterior` has it, without rendering."""
-    density, lights = density_and_light(program, layout, z, args)
+    density, lights = density_and_pieces(program, layout, z, args)
     total = density + compressed.constant
     for light, form in zip(lights, compressed.forms, strict=True):
         departure = jax.tree.map(jnp.subtract, light_features(light, form.waves), form.origin)
         each = form.log_likelihood(form.coefficients(departure))
         total += jnp.sum(scaled_by_noise(light, form, each)) + light.log_range()
     return total
+
+
+def density_and_pieces(program: Program, layout: Layout, z, args: tuple) -> tuple[jax.Array, list[Light]]:
+    """Log density in z of all but what `observe` observes, and the light of each form."""
+    density, lights = density_and_light(program, layout, z, args)
+    return density, [piece for light in lights for piece in pieces_of(light)]
 
 
 def noise_precision(light: Light) -> Any:

@@ -15,9 +15,10 @@ import numpy as np
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image import Image
+from bayesjoint.infer.form import density_and_pieces
 from bayesjoint.infer.observed import in_sigma, observe_mean
 from bayesjoint.infer.renders import CHUNK, for_draws, gathered
-from bayesjoint.infer.space import Layout, Program, density_and_light
+from bayesjoint.infer.space import Layout, Program
 from bayesjoint.light.windowed import Windowed
 from bayesjoint.render.parts import PixelParts, Stamps, render_parts
 
@@ -98,7 +99,7 @@ def _places(program: Program, layout: Layout, centre: np.ndarray, args: tuple) -
     """Of each light, stack and `Windowed` the first pixels (images, S, 2) of the boxes that sources may fill."""
 
     def rendered(z):
-        return [render_parts(light) for light in density_and_light(program, layout, z, args)[1]]
+        return [render_parts(light) for light in density_and_pieces(program, layout, z, args)[1]]
 
     blank = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), _origins(jax.eval_shape(rendered, centre)))
     found = _drawn(program, layout, np.repeat(centre[None], CHUNK, axis=0), blank, args)[2]
@@ -116,7 +117,7 @@ def _drawn(program: Program, layout: Layout, zs, places: Any, args: tuple) -> tu
     """
 
     def one(z):
-        density, lights = density_and_light(program, layout, z, args)
+        density, lights = density_and_pieces(program, layout, z, args)
         found, drawn = [], [render_parts(light) for light in lights]
         for light, parts_of_light, where in zip(lights, drawn, places, strict=True):
             density = density + light.log_range()

@@ -159,6 +159,14 @@ class Light:
         inside = jnp.stack([jnp.asarray(self.inside), *(c.in_range for c in joint)])
         return jnp.where(jnp.all(inside), 0.0, -jnp.inf)
 
+    def by_stack(self) -> tuple[Light, ...]:
+        """The light of each stack's images alone."""
+        pieces = []
+        for stack, rows in zip(self.stacks, self.rows(), strict=True):
+            leaves = [leaf[rows] if axis == 0 else leaf for leaf, axis in self._pairs()]
+            pieces.append(Light((stack,), leaves, self.treedef, self.axes, self.inside))
+        return tuple(pieces)
+
     def rows(self) -> tuple[slice, ...]:
         """Where the images of each stack are among all."""
         ends = np.cumsum([0, *(shape[0] for shape in self.shapes)])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bayesjoint.infer.curvature import moved_values, quadratic, values_and_errors
+from bayesjoint.infer.curvature import moved_values, values_and_errors
 from bayesjoint.infer.descriptions import directions
 from bayesjoint.infer.information import Errors, errors_without, root_of
 from bayesjoint.infer.latents import prior_densities, unconstrain

@@ -1,6 +1,10 @@
 """Fields of many sources: what is found, how well it is fitted, and what it costs; writes docs/benchmarks/scenes.md.
 
+<<<<<<< HEAD
     python tests/benchmarks/scenes.py [--parts groups,sources,images,pruning] [--groups FOLDER ...]
+=======
+    python tests/benchmarks/scenes.py [--parts groups,sampled,sources,images] [--groups FOLDER ...]
+>>>>>>> 1343235 (Fields: a compressed form for each stack; groups sampled, as a benchmark)
         [--results FOLDER] [--page docs/benchmarks/scenes.md]
 
 `--groups` takes folders with NNN_{r,W1,NUV}.fits (HDU 0 data, WCS, ZPT, BAND; INVVAR; PSF) and NNN_truth.json: `galaxies`, a
@@ -20,8 +24,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import scenes_sampled
 from machine import markdown_table, measured
 from performance import run
+from scenes_sampled import sampled
 
 COUNTS = (1, 5, 20, 100, 200)
 IMAGES = (1, 3, 9, 27)
@@ -36,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", default="groups,sources,images,pruning")
+    parser.add_argument("--parts", default="groups,sampled,sources,images,pruning")
     parser.add_argument("--groups", type=Path, nargs="*", default=[])
     parser.add_argument("--results", type=Path, default=Path("docs/benchmarks/scenes"))
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks/scenes.md"))
@@ -56,9 +62,9 @@ def main() -> None:
 
 def cases(part: str, folders: list[Path]) -> list[dict]:
     """What is run of a part."""
-    if part == "groups":
+    if part in ("groups", "sampled"):
         truths = sorted(path for folder in folders for path in folder.glob("*_truth.json"))
-        return [{"group": str(path).removesuffix("_truth.json")} for path in truths]
+        return [{"group": str(path).removesuffix("_truth.json"), "part": part} for path in truths]
     if part == "sources":
         return [{"sources": n, "images": BANDS} for n in COUNTS]
     if part == "pruning":
@@ -86,6 +92,8 @@ def one_case(case: dict) -> dict[str, Any]:
     images, truth = (
         read_group(case["group"]) if "group" in case else simulated(case["sources"], case["images"])
     )
+    if case.get("part") == "sampled":
+        return sampled(images, truth)
     began = time.perf_counter()
     table = bj.find_sources(images)
     found = time.perf_counter()
@@ -171,7 +179,9 @@ def read_group(prefix: str) -> tuple[Any, dict[str, np.ndarray]]:
     images = bj.read_images(*(f"{prefix}_{band}.fits" for band in bands))
     unit = [10 ** (0.4 * (31.4 - images[band].zeropoint)) for band in bands]
     flux = np.array([[g["flux"][band] for band in bands] for g in galaxies]) * unit
-    return images, {"place": np.array([[g["east"], g["north"]] for g in galaxies]), "flux": flux}
+    place = np.array([[g["east"], g["north"]] for g in galaxies])
+    shapes = {"n": np.array([g["n"] for g in galaxies]), "Re": np.array([g["re"] for g in galaxies])}
+    return images, {"place": place, "flux": flux, **shapes}
 
 
 def simulated(count: int, number: int) -> tuple[Any, dict[str, np.ndarray]]:
@@ -219,7 +229,14 @@ def page(found: dict[str, dict]) -> str:
         "# Fields of many sources\n\nFound by `find_sources`, fitted by `scene_model` from what it gives, without "
         "touching anything. Made by\n`python tests/benchmarks/scenes.py`.\n"
     ]
-    for part, write in {"groups": groups, "sources": costs, "images": costs, "pruning": left}.items():
+    writers = {
+        "groups": groups,
+        "sampled": scenes_sampled.page,
+        "sources": costs,
+        "images": costs,
+        "pruning": left,
+    }
+    for part, write in writers.items():
         if part in found:
             texts.append(HEADS[part] + write(found[part]["found"]) + "\n" + found[part]["measured"] + "\n")
     return "\n".join(texts)
@@ -227,6 +244,8 @@ def page(found: dict[str, dict]) -> str:
 
 HEADS = {
     "groups": "## Groups simulated with GalSim in r, W1 and NUV\n\nErrors are those of the best fit's Gaussian.\n\n",
+    "sampled": "## The same groups sampled\n\n`bj.sample` with its defaults, 4 chains of 1000 draws; seconds from the "
+    "table of sources to the verdict.\n\n",
     "sources": f'## Cost against the number of sources, {BANDS} bands\n\nGalaxies of Re 0.6 to 1.2", one to {SIDE}² px.\n\n',
     "images": "## Cost against the number of images, 5 sources\n\n",
     "pruning": f"## What `prune_sources` leaves, {BANDS} bands\n\nThe same fields, after their first fit.\n\n",

@@ -50,7 +50,7 @@ def test_it_is_the_exact_log_posterior(case):
     errors -= exact
     assert np.std(exact) > 1, "the draws must span a posterior for this to say something"
     assert np.std(errors) < 0.01 and np.max(np.abs(errors)) < 0.05
-    (form,) = stage.compressed.forms
+    form = stage.compressed.forms[0]
     assert len(form.waves.windows) and len(form.pairs) > form.slope.shape[1] - 1, "sources must overlap"
 
 
