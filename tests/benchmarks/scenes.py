@@ -1,10 +1,6 @@
 """Fields of many sources: what is found, how well it is fitted, and what it costs; writes docs/benchmarks/scenes.md.
 
-<<<<<<< HEAD
-    python tests/benchmarks/scenes.py [--parts groups,sources,images,pruning] [--groups FOLDER ...]
-=======
-    python tests/benchmarks/scenes.py [--parts groups,sampled,sources,images] [--groups FOLDER ...]
->>>>>>> 1343235 (Fields: a compressed form for each stack; groups sampled, as a benchmark)
+    python tests/benchmarks/scenes.py [--parts groups,sampled,sources,images,pruning] [--groups FOLDER ...]
         [--results FOLDER] [--page docs/benchmarks/scenes.md]
 
 `--groups` takes folders with NNN_{r,W1,NUV}.fits (HDU 0 data, WCS, ZPT, BAND; INVVAR; PSF) and NNN_truth.json: `galaxies`, a
