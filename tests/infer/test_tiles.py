@@ -35,7 +35,11 @@ def case(request):
     fit = bj.fit_map(program, images)
     args = jax.device_put((images,))
     fitted = at_fit(program, fit.layout, fit.unconstrained, args)
-    stage = compressed_stage(program, fit.layout, fitted, around_fit(fit, seed=0), args)
+    region = around_fit(
+        fit, seed=0
+    )  # twice as many points as bj.sample begins with: it makes the form anew where that does not hold
+    region = region._replace(points=np.concatenate([region.points, around_fit(fit, seed=1).points]))
+    stage = compressed_stage(program, fit.layout, fitted, region, args)
     noise = np.random.default_rng(7).normal(size=(60, fit.layout.size))
     fresh = fit.unconstrained + noise @ np.linalg.cholesky(fit.covariance).T
     return program, fit, args, fitted, stage, fresh
