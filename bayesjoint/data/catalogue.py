@@ -70,14 +70,15 @@ def claim_pixels(image: Image, sky: Sky, places: np.ndarray, threshold: float) -
     bright = snr > threshold
     height = np.arcsinh(np.maximum(snr, 0.0))
     depth = (_DEPTH * (1 - height / max(float(height.max()), 1e-12))).astype(np.uint16)
-    flooded = ndimage.watershed_ift(depth, markers, structure=np.ones((3, 3), int))
-    islands = np.asarray(ndimage.label(bright, np.ones((3, 3)))[0])
+    flooded: Any = ndimage.watershed_ift(depth, markers, structure=np.ones((3, 3), int))
+    found: Any = ndimage.label(bright, np.ones((3, 3)))
+    islands = np.asarray(found[0])
     # a watershed floods everything: light of an island without a place is nobody's
     homes = np.unique(islands[(markers > 0) & bright])
     home = np.zeros(len(places) + 1, int)
     home[markers[markers > 0]] = islands[markers > 0]
     labels = np.where(bright & (home[flooded] == islands), flooded, 0)
-    peaks = ndimage.maximum(snr, islands, np.arange(islands.max() + 1))
+    peaks: Any = ndimage.maximum(snr, islands, np.arange(islands.max() + 1))
     others = np.isin(islands, homes, invert=True) & bright & (np.asarray(peaks)[islands] > DISTINCT)
     labels[others] = len(places) + islands[others]
     return np.where(markers > 0, markers, labels)

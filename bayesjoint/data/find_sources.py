@@ -114,7 +114,7 @@ def _catalogued(images: ImageSet, image: Image, sky: Sky, catalogue: Any, thresh
     rows = [_measured(image, sky, labels, i + 1, images, place) for i, place in enumerate(places[seen])]
     for row, place in zip(rows, places[seen], strict=True):
         row["centre"] = place
-    given = catalogue[np.flatnonzero(seen)] if isinstance(catalogue, Table) else Table()
+    given: Any = catalogue[np.flatnonzero(seen)] if isinstance(catalogue, Table) else Table()
     if "kind" in given.colnames:
         for row, kind in zip(rows, given["kind"], strict=True):
             row["kind"] = str(kind)

@@ -162,8 +162,9 @@ class ImageSet(Sequence[Image]):
 
     def _without_others(self, table: Table) -> list[Image]:
         """The images with what a table does not have masked."""
-        where = table.meta.get("image")
-        if where not in self.names or "segmentation" not in table.meta or "label" not in table.colnames:
+        meta: Any = table.meta
+        where = meta.get("image")
+        if where not in self.names or "segmentation" not in meta or "label" not in table.colnames:
             raise ValueError(
                 "mask_others needs the table's meta['segmentation'], its column label, and meta['image'], the name of the "
                 f"image that it belongs to ({where!r} here, of {', '.join(self.names)}): take the one that find_sources gave"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -28,13 +28,16 @@ def others_mask(image: Image, detected: Image, table: Table) -> np.ndarray:
     table : astropy.table.Table
         As `find_sources` gave it, less the rows that are not to be modelled.
     """
-    labels = np.asarray(table.meta["segmentation"])
+    meta: Any = table.meta
+    labels = np.asarray(meta["segmentation"])
     others = (labels != 0) & ~np.isin(labels, np.asarray(table["label"]))
     if not others.any():
         return np.zeros(image.shape, bool)
-    to_others = ndimage.distance_transform_edt(~others) * detected.pixel_scale
+    to_others = np.asarray(ndimage.distance_transform_edt(~others)) * detected.pixel_scale
     own = (labels != 0) & ~others
-    to_own = ndimage.distance_transform_edt(~own) if own.any() else np.full(labels.shape, np.inf)
+    to_own = np.full(labels.shape, np.inf)
+    if own.any():
+        to_own = np.asarray(ndimage.distance_transform_edt(~own))
     reach = ROOM * image.psf.fwhm_arcsec(image.pixel_scale)
     masked = (to_others <= reach) & (to_others < to_own * detected.pixel_scale)
     y, x = np.indices(image.shape)

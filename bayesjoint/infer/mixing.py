@@ -80,7 +80,7 @@ def _judge_ess(kind: str, ess: Mapping[str, float], part: str) -> Finding:
     )
     advice = (
         f"draw about {np.ceil(ESS_WANTED / max(worst, 1)):.0f} times as many; where that does not help the posterior is "
-        "far from the fit's Gaussian: let trajectories run longer (max_tree_depth=8)"
+        "far from the fit's Gaussian: trajectories of the exact likelihood may run longer (max_tree_depth=8)"
     )
     return Finding(severity, what, worst, advice)
 
