@@ -70,7 +70,7 @@ def main(out=".", draws=500):
     posterior = bj.sample(supernova, images, init=fit, draws=int(draws))
 
     curve = posterior.light_curve("supernova")
-    print(posterior.verdict, curve.table(), sep="\n")
+    print(posterior.verdict, *curve.table().pformat(max_lines=-1, max_width=-1), sep="\n")
     true = np.array([brightness(band, time) for band, time in zip(curve.bands, curve.times, strict=True)])
     lit = true > 0
     print("deviations in sigma:", np.round(((curve.flux - true)[lit] / curve.error[lit]), 1))

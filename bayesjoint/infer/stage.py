@@ -20,6 +20,7 @@ from bayesjoint.infer.target import Target, Whitening
 from bayesjoint.infer.windowed import expansion
 
 _COMPLETED = 250  # draws at once
+MOST_AMPLITUDES = 64  # of which the integral at every step costs less than sampling them
 _OF_PARTS = ("waves", "origin", "to_coefficients")
 
 
@@ -130,9 +131,11 @@ def exact_stage(layout: Layout, region: Region) -> Stage:
 
 
 def compressed_stage(program: Program, layout: Layout, fitted: Fitted, region: Region, args: tuple) -> Stage:
-    """The likelihood compressed over a region, amplitudes integrated out where there are some, and not all are."""
+    """The likelihood compressed over a region, amplitudes integrated out where some latents are, and not too many."""
     compressed = jax.device_put(compress(program, layout, fitted, region.points, args))
     split = split_linear(program, layout, region.points, args)
+    if len(split.linear) > MOST_AMPLITUDES:
+        split = Split(layout, (), tuple(range(layout.size)))
     centre, covariance = region.centre, region.covariance
     if split.linear and split.rest:
         rows = np.array(split.rest)

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 import bayesjoint as bj
-from bayesjoint.infer import collapse, compress
+from bayesjoint.infer import collapse, compress, stage
 from bayesjoint.infer.form import compressed_log_posterior
 from bayesjoint.infer.roads import around_fit
 
@@ -80,6 +80,17 @@ def test_the_integral_is_the_evidence_of_a_gaussian_model(collapsed):
             covariance / np.outer(sigma, sigma),
             atol=1e-3,
         )
+
+
+def test_too_many_amplitudes_are_sampled(collapsed, monkeypatch):
+    """In the coordinates of all latents, under the likelihood that is not integrated."""
+    _, fit, split, args, _ = collapsed
+    fitted = compress.at_fit(one_index, fit.layout, fit.unconstrained, args)
+    monkeypatch.setattr(stage, "MOST_AMPLITUDES", len(split.linear) - 1)
+    made = stage.compressed_stage(one_index, fit.layout, fitted, around_fit(fit, seed=0), args)
+    assert not made.is_collapsed and len(made.whitening.centre) == fit.layout.size
+    value, _ = made.target(one_index, fit.layout, args).start(fit.unconstrained)
+    assert float(value) == pytest.approx(fit.log_posterior, abs=1e-6)
 
 
 def test_amplitudes_are_drawn_from_their_gaussian(collapsed):
