@@ -19,6 +19,7 @@ from bayesjoint.infer import compress
 from bayesjoint.infer.checkpoint import fingerprint
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.draws import TOLERATED_ERROR
+from bayesjoint.infer.form import compressed_log_posterior
 from bayesjoint.infer.goodness import goodness, judge_images
 from bayesjoint.infer.simulate import simulate
 from bayesjoint.infer.space import log_posterior
@@ -181,9 +182,7 @@ def test_compressed_likelihood_is_the_exact_one(images):
     form = compress.compress(program, fit.layout, fitted, fit.unconstrained + 1.5 * noise[:256], (both,))
     draws = fit.unconstrained + noise[256:]
     exact = compress.exact_log_posteriors(program, fit.layout, fitted, draws, (both,))
-    found = jax.vmap(lambda z: compress.compressed_log_posterior(program, fit.layout, z, (both,), form))(
-        draws
-    )
+    found = jax.vmap(lambda z: compressed_log_posterior(program, fit.layout, z, (both,), form))(draws)
     assert np.std(exact) > 1 and np.std(np.asarray(found) - exact) < TOLERATED_ERROR
 
 

@@ -14,6 +14,7 @@ import bayesjoint as bj
 from bayesjoint.infer import compress
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.draws import TOLERATED_ERROR
+from bayesjoint.infer.form import compressed_log_posterior
 from bayesjoint.infer.space import log_posterior
 
 OPTIONS = {"shape": (24, 24), "scale": 0.4, "psf": bj.gaussian_psf(1.8), "name": "r"}
@@ -210,7 +211,5 @@ def test_compressed_weights_sizes_and_masks(images):
     form = compress.compress(program, fit.layout, fitted, fit.unconstrained + 1.5 * noise[:256], (both,))
     draws = fit.unconstrained + noise[256:]
     exact = compress.exact_log_posteriors(program, fit.layout, fitted, draws, (both,))
-    found = jax.vmap(lambda z: compress.compressed_log_posterior(program, fit.layout, z, (both,), form))(
-        draws
-    )
+    found = jax.vmap(lambda z: compressed_log_posterior(program, fit.layout, z, (both,), form))(draws)
     assert np.std(exact) > 1 and np.std(np.asarray(found) - exact) < TOLERATED_ERROR
