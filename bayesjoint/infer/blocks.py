@@ -18,6 +18,7 @@ from bayesjoint.infer.observed import pixel_log_density
 from bayesjoint.infer.pixels import Place
 from bayesjoint.infer.renders import at_draws
 from bayesjoint.infer.space import Layout, Program
+from bayesjoint.infer.verdict import named
 
 _TOLERATED = 1e-6
 
@@ -68,9 +69,11 @@ def block_log_densities(
     _, found = at_draws(program, layout, draws, args, _block_sums, known)
     for site, (_, total, exact) in found.items():
         if not np.allclose(total, exact, rtol=_TOLERATED, atol=_TOLERATED):
+            theirs = [image for image, at, _ in places if at == site]
+            names = [image.name for image in theirs if image.noise_correlation is not None]
             raise ValueError(
-                f"the pixels of {site!r} are not independent, so that no block has a log density of its own, and none can "
-                "be left out: compare models by a noise of independent pixels"
+                f"the pixels of {named(names or [site])} are not independent, so no block has a log density of its own, "
+                "and none can be left out: compare models by a noise of independent pixels"
             )
     rows = [row if isinstance(row, int) else 0 for _, _, row in places]
     numbers = [own.max() + 1 for own in labels]

@@ -15,6 +15,7 @@ Method = Literal["nuts", "laplace", "svi", "mclmc", "mams", "smc"]
 GAUSSIAN = ("laplace", "svi")
 CHAINS = ("nuts", "mclmc", "mams")  # which can be noted, resumed and extended
 WARMUP = 300
+LEAST_PARTICLES = 20  # of SMC, which moves them by their covariance
 _LONG_RUNS = ("checkpoint", "until_ess", "max_seconds")
 _OPTIONS: dict[Method, tuple[str, ...]] = {
     "nuts": ("warmup", "likelihood", "target_accept", "max_tree_depth", "adapt", *_LONG_RUNS),

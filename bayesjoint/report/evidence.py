@@ -7,8 +7,10 @@ from typing import Any
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.draws import LogEvidence
 from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.methods import LEAST_PARTICLES
 from bayesjoint.infer.roads import Likelihood
 from bayesjoint.infer.space import Program
+from bayesjoint.report.counts import check_whole
 from bayesjoint.report.sampling import sample
 
 
@@ -43,6 +45,10 @@ def evidence(
     ------
     ImportError
         Where blackjax is missing.
+    ValueError
+        For fewer than two runs, or than twenty particles.
     """
+    check_whole("runs", runs, 2)
+    check_whole("particles", particles, LEAST_PARTICLES)
     options: dict[str, Any] = {"init": init, "seed": seed, "likelihood": likelihood, "progress": False}
     return sample(program, images, *more, method="smc", chains=runs, draws=particles, **options).log_evidence

@@ -19,6 +19,7 @@ from bayesjoint.infer.fit import MapFit, fit_map, pack_fit, unpack_fit
 from bayesjoint.infer.methods import (
     CHAINS,
     GAUSSIAN,
+    LEAST_PARTICLES,
     WARMUP,
     Method,
     check_options,
@@ -166,7 +167,8 @@ def sample(
     check_options(method, {name: value for name, value in own.items() if value is not None})
     draws = draws_by_default(method) if draws is None else draws
     warmup = WARMUP if warmup is None else warmup
-    counts = {"draws": (draws, 1), "chains": (chains, 1), "warmup": (warmup, 10), "seed": (seed, 0)}
+    least = LEAST_PARTICLES if method == "smc" else 1
+    counts = {"draws": (draws, least), "chains": (chains, 1), "warmup": (warmup, 10), "seed": (seed, 0)}
     for name, (count, least) in (counts | {"max_tree_depth": (max_tree_depth, 1)}).items():
         if not (name == "max_tree_depth" and count is None):
             check_whole(name, count, least)

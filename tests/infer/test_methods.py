@@ -124,6 +124,13 @@ def test_evidence_of_a_skewed_program(scene, blackjax):
     assert LogEvidence.from_runs(found).value == pytest.approx(truth, abs=0.35)
 
 
+@pytest.mark.parametrize("option", ["particles", "runs"])
+def test_evidence_of_too_few_is_refused(scene, option):
+    """One particle has no covariance to move by, one run no scatter to make an error of."""
+    with pytest.raises(ValueError, match=f"{option} must be a whole number from"):
+        bj.evidence(scene.linear_program, scene.linear(seed=1), **{option: 1})
+
+
 def test_the_bias_of_mclmc_is_said(scene, blackjax):
     posterior = bj.sample(scene.linear_program, scene.linear(seed=1), method="mclmc", draws=200, chains=2)
     text = " ".join(str(posterior.verdict).split())
