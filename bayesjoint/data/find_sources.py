@@ -22,6 +22,9 @@ from bayesjoint.data.source_checks import is_seen
 POINTLIKE = 0.35  # half-light radius over that of a Gaussian PSF, below which a source is taken for a star
 FAINT = 12.0  # S/N within a PSF, below which a source has no shape to speak of
 FAINTEST = 0.2  # of the noise of a pixel: where a window ends
+# how columns are written, digits beyond the error left out; they are kept as they are
+_WRITTEN = {"ra": ".6f", "dec": ".6f", "pa": ".1f", "snr": ".1f"}
+_WRITTEN |= dict.fromkeys(("east", "north", "Re", "q", "window"), ".3f")
 _B4 = 7.67  # b_n of n = 4, whose wings reach far
 
 
@@ -250,6 +253,8 @@ def _table(images: ImageSet, image: Image, sky: Sky, rows: list[dict], labels: n
     for band, own, own_error in zip(images.bands, flux, error, strict=True):
         table[f"flux_{band}"], table[f"flux_error_{band}"] = own, own_error
     table["window"] = _widths(image, sky, table)
+    for name in table.colnames:
+        table[name].info.format = _WRITTEN.get(name, ".5g" if name.startswith("flux") else None)
     table.meta = {"segmentation": labels, "image": image.name}
     return table
 

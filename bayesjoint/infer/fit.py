@@ -24,6 +24,7 @@ from bayesjoint.infer.verdict import Verdict
 from bayesjoint.infer.windowed import expansion
 
 _PLAIN = ("log_posterior", "iterations", "converged", "reason", "advice", "seconds")
+_MOST_ROWS, _MOST_VALUES = 60, 9  # written of a fit
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ class MapFit:
             f"chi2/dof {self.chi2_per_dof:.4f}"
         )
         rows = [f"  {name} = {_with_error(v, self.errors[name])}" for name, v in self.values.items()]
+        if len(rows) > _MOST_ROWS:
+            rows[_MOST_ROWS:] = [f"  ... {len(rows) - _MOST_ROWS} more: see fit.values and fit.errors"]
         return "\n".join([head, *rows, f"  {self.verdict.headline}"])
 
     def _repr_html_(self) -> str:
@@ -114,8 +117,9 @@ class MapFit:
 
 
 def _with_error(values: np.ndarray, errors: np.ndarray) -> str:
-    pairs = zip(np.ravel(values), np.ravel(errors), strict=True)
-    return ", ".join(f"{v:.6g} ± {e:.2g}" for v, e in pairs)
+    pairs = list(zip(np.ravel(values), np.ravel(errors), strict=True))
+    shown = [f"{v:.6g} ± {e:.2g}" for v, e in pairs[:_MOST_VALUES]]
+    return ", ".join(shown + [f"... {len(pairs)} values"] * (len(pairs) > _MOST_VALUES))
 
 
 def fit_map(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"galaxy": PALETTE[0], "star": PALETTE[1]}
 _LABELLED = 1.5  # inches: narrower panels have no room for names
+_NAMES = 12  # of the first sources of the table, per square inch
 _LEGEND = 0.2  # inches over the panels
 _TURN = np.linspace(0, 2 * np.pi, 73)
 _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)])
@@ -44,7 +45,7 @@ def plot_sources(
     sources : astropy Table, optional
         As `find_sources` gives it, or edited; by default those the images know of (`images.with_sources`).
     axes : Axes, or array of Axes (images,), optional
-        Where to draw. Panels narrower than 1.5 inches carry no names.
+        Where to draw. Panels narrower than 1.5 inches carry no names; of crowded fields only the table's first sources do.
 
     Returns
     -------
@@ -124,8 +125,10 @@ def _draw_sources(ax: Axes, image: Image, found: SourceStart) -> None:
         reach[i] = np.max(np.hypot(*(ring - middles[i]).T))
         ax.plot(*ring.T, color=colour, linewidth=0.8)
     if panel.panel_width(ax) >= _LABELLED:
-        names = [found.names[i] for i in np.flatnonzero(shown)]
-        _draw_names(ax, middles[shown], reach[shown], names)
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        square = panel.panel_width(ax) ** 2 * (top - bottom) / (right - left)
+        first = np.flatnonzero(shown)[: int(_NAMES * square)]
+        _draw_names(ax, middles[first], reach[first], [found.names[i] for i in first])
 
 
 def _draw_names(ax: Axes, middles: np.ndarray, reach: np.ndarray, names: list[str]) -> None:

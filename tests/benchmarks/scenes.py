@@ -1,7 +1,7 @@
 """Fields of many sources: what is found, how well it is fitted, and what it costs; writes docs/benchmarks/scenes.md.
 
-    python tests/benchmarks/scenes.py [--parts groups,sampled,fluxes,sources,images,pruning] [--groups FOLDER ...]
-        [--results FOLDER] [--page docs/benchmarks/scenes.md]
+    python tests/benchmarks/scenes.py [--parts groups,sampled,fluxes,observed,sources,images,pruning] [--groups FOLDER ...]
+        [--observed FOLDER] [--results FOLDER] [--page docs/benchmarks/scenes.md]
 
 `--groups` takes folders with NNN_{r,W1,NUV}.fits (HDU 0 data, WCS, ZPT, BAND; INVVAR; PSF) and NNN_truth.json: `galaxies`, a
 list of east, north, q, pa, n, re and flux, a dict by band in the files' units. Each case runs in a process of its own.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import scenes_fluxes
+import scenes_observed
 import scenes_sampled
 from machine import markdown_table, measured
 from performance import run
@@ -40,8 +42,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", default="groups,sampled,fluxes,sources,images,pruning")
+    parser.add_argument("--parts", default="groups,sampled,fluxes,observed,sources,images,pruning")
     parser.add_argument("--groups", type=Path, nargs="*", default=[])
+    parser.add_argument("--observed", type=Path, default=os.environ.get("BAYESJOINT_DATA"))
     parser.add_argument("--results", type=Path, default=Path("docs/benchmarks/scenes"))
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks/scenes.md"))
     parser.add_argument("--case", help=argparse.SUPPRESS)
@@ -51,20 +54,25 @@ def main() -> None:
         return
     args.results.mkdir(parents=True, exist_ok=True)
     for part in filter(None, args.parts.split(",")):
-        rows = [told(case) for case in cases(part, args.groups)]
+        rows = [told(case) for case in cases(part, args)]
         saved = {"measured": measured(), "found": rows}
         (args.results / f"{part}.json").write_text(json.dumps(saved, indent=1) + "\n")
     found = {path.stem: json.loads(path.read_text()) for path in args.results.glob("*.json")}
     args.page.write_text(page(found))
 
 
-def cases(part: str, folders: list[Path]) -> list[dict]:
+def cases(part: str, args: argparse.Namespace) -> list[dict]:
     """What is run of a part."""
+    if part == "observed":
+        figures = str(args.page.absolute().parents[1] / "figures")
+        return [
+            {"field": str(Path(args.observed) / name), "figures": figures} for name in scenes_observed.FIELDS
+        ]
     if part in ("groups", "sampled"):
-        truths = sorted(path for folder in folders for path in folder.glob("*_truth.json"))
+        truths = sorted(path for folder in args.groups for path in folder.glob("*_truth.json"))
         return [{"group": str(path).removesuffix("_truth.json"), "part": part} for path in truths]
     if part == "fluxes":
-        return [case | {"part": part} for case in cases("groups", folders)[:1]]
+        return [case | {"part": part} for case in cases("groups", args)[:1]]
     if part == "sources":
         return [{"sources": n, "images": BANDS} for n in COUNTS]
     if part == "pruning":
@@ -76,7 +84,9 @@ def told(case: dict) -> dict:
     """One case, in a process of its own."""
     done = run([sys.executable, __file__, "--case", json.dumps(case)])
     found = json.loads(done.stdout.strip().splitlines()[-1])
-    print(case, {k: v for k, v in found.items() if not isinstance(v, list)}, flush=True)
+    print(case, {k: v for k, v in found.items() if not isinstance(v, list | dict)}, flush=True)
+    if "field" in case:
+        return found
     return (case | {"group": "/".join(Path(case["group"]).parts[-2:])} if "group" in case else case) | found
 
 
@@ -89,6 +99,8 @@ def one_case(case: dict) -> dict[str, Any]:
 
     import bayesjoint as bj
 
+    if "field" in case:
+        return scenes_observed.fitted(case["field"], case["figures"])
     images, truth = (
         read_group(case["group"]) if "group" in case else simulated(case["sources"], case["images"])
     )
@@ -236,6 +248,7 @@ def page(found: dict[str, dict]) -> str:
         "groups": groups,
         "sampled": scenes_sampled.page,
         "fluxes": scenes_fluxes.page,
+        "observed": scenes_observed.page,
         "sources": costs,
         "images": costs,
         "pruning": left,
@@ -254,6 +267,12 @@ HEADS = {
 
 The first group, from detection to the best fit each time, beside apertures at the true places that know the sky and what
 each galaxy alone would lose. Bias of each galaxy; root mean square error of all over their mean flux.
+
+""",
+    "observed": """## Observed fields
+
+As detection gives them but for the field of the spiral (gama202627), where what is fainter than 100 sigma is masked, the
+spiral is a bulge and a disc, and the star beside it is without its saturated core.
 
 """,
     "sources": f'## Cost against the number of sources, {BANDS} bands\n\nGalaxies of Re 0.6 to 1.2", one to {SIDE}² px.\n\n',
