@@ -254,7 +254,8 @@ def _table(images: ImageSet, image: Image, sky: Sky, rows: list[dict], labels: n
         table[f"flux_{band}"], table[f"flux_error_{band}"] = own, own_error
     table["window"] = _widths(image, sky, table)
     for name in table.colnames:
-        table[name].info.format = _WRITTEN.get(name, ".5g" if name.startswith("flux") else None)
+        column: Any = table[name]
+        column.info.format = _WRITTEN.get(name, ".5g" if name.startswith("flux") else None)
     table.meta = {"segmentation": labels, "image": image.name}
     return table
 

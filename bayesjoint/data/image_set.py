@@ -14,7 +14,7 @@ from bayesjoint.data.frame import TangentFrame, position_degrees
 from bayesjoint.data.image import Image
 from bayesjoint.data.moments import StartingValues, starting_values
 from bayesjoint.data.others import others_mask
-from bayesjoint.data.source_checks import check_seen
+from bayesjoint.data.source_checks import check_bands, check_seen
 from bayesjoint.data.source_start import SourceStart, source_start
 
 if TYPE_CHECKING:
@@ -146,10 +146,12 @@ class ImageSet(Sequence[Image]):
         Raises
         ------
         ValueError
-            For tables that lack columns, values out of range, coincident sources, and sources outside all images.
+            For tables that lack columns, values out of range, coincident sources, sources outside all images, and bands
+            that see none of them.
         """
         sources = source_start(table, self.bands, float(self.start.seeing), self.frame)
         check_seen(self.originals, sources.parents, sources.position)
+        check_bands(self.originals, self.bands, sources.parents, sources.position)
         widened = (
             image.with_windows(
                 *(w + PSF_ROOM * image.psf.fwhm_arcsec(image.pixel_scale) for w in sources.widths)

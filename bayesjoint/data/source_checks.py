@@ -125,6 +125,28 @@ def check_seen(images: Sequence[Image], names: Sequence[str], places: np.ndarray
             )
 
 
+def check_bands(
+    images: Sequence[Image], bands: Sequence[str], names: Sequence[str], places: np.ndarray
+) -> None:
+    """Raise ValueError for a band that sees no source at all; warn of sources that a band has no pixels of."""
+    for band in bands:
+        own = [image for image in images if image.band == band]
+        pairs = zip(names, np.asarray(places), strict=True)
+        unseen = list(dict.fromkeys(name for name, place in pairs if not is_seen(own, place)))
+        shown = ", ".join(image.name for image in own)
+        if len(unseen) == len(set(names)):
+            raise ValueError(
+                f"band {band!r} (images: {shown}) sees none of the sources, so that nothing would be known of their fluxes: "
+                "leave it out, check its WCS and mask, or add its sources to the table"
+            )
+        if unseen:
+            some = ", ".join(unseen[:3]) + (f" and {len(unseen) - 3} more" if len(unseen) > 3 else "")
+            warnings.warn(
+                f"band {band!r} (images: {shown}) has no valid pixel of {some}: their fluxes in it are those of the prior",
+                stacklevel=3,
+            )
+
+
 def is_seen(images: Sequence[Image], place: np.ndarray) -> bool:
     """Whether any image has pixels with weight within a PSF of a place."""
     return any(_sees(image, place) for image in images)

@@ -94,9 +94,8 @@ class MapFit:
         """Whether to trust the fit, and what to do about it, in plain words."""
         errors = np.sqrt(np.diag(self.covariance))
         smallest = float(np.linalg.eigvalsh(self.covariance / np.outer(errors, errors))[0])
-        findings = judge_fit(
-            self.converged, self.reason, self.chi2_per_dof, float("nan"), smallest, self.advice
-        )
+        found = self.converged, self.reason, self.chi2_per_dof, float("nan"), smallest, self.advice
+        findings = judge_fit(*found, self.layout.size, float(self.pixels.sum()))
         return Verdict.from_findings(
             findings + judge_images([image.goodness for image in self.images]), "the fit"
         )

@@ -236,6 +236,8 @@ def judge_fit(
     largest_error: float = float("nan"),
     smallest_eigenvalue: float = float("nan"),
     advice: Sequence[str] = (),
+    parameters: int = 0,
+    pixels: float = float("inf"),
 ) -> list[Finding]:
     """Judge a maximum a posteriori fit.
 
@@ -252,6 +254,8 @@ def judge_fit(
         Of the covariance; zero or less means that a direction was not determined.
     advice : sequence of str
         The fit's own words on what to do.
+    parameters, pixels : float
+        How many there are.
     """
     words = "; ".join(advice)
     if converged:
@@ -267,4 +271,10 @@ def judge_fit(
         todo = "the data do not determine it: fix it, tie it to another parameter or give it a narrower prior"
         what = "a direction of the parameter space is not determined at the best fit"
         findings.append(Finding("warning", what, largest_error, todo))
+    if parameters >= pixels:
+        todo = "fix or tie parameters, share them between images, or give larger images"
+        what = (
+            f"{parameters} parameters for {pixels:.0f} pixels with weight: only their priors tell them apart"
+        )
+        findings.append(Finding("warning", what, parameters / max(pixels, 1), todo))
     return findings

@@ -80,7 +80,8 @@ def test_a_source_that_a_band_does_not_see_has_an_open_flux(images, table):
     found = bj.find_sources(bj.ImageSet([images["r"], blind]))
     errors = np.asarray(found["flux_error_W1"])
     assert np.all(np.isfinite(errors)) and errors.max() > 3 * np.asarray(table["flux_error_W1"]).max()
-    assert len(bj.ImageSet([images["r"], blind]).with_sources(found).sources) == len(found)
+    with pytest.warns(UserWarning, match="band 'W1'"):
+        assert len(bj.ImageSet([images["r"], blind]).with_sources(found).sources) == len(found)
 
 
 def test_a_segmentation_may_be_given(images):
@@ -166,6 +167,42 @@ def test_coincident_sources(images, table):
     edited["tied"][1] = "centre=s1"
     sources = images.with_sources(edited).sources
     assert sources.owner.centre[:2] == (0, 0)
+
+
+def within(image, place, radius):
+    """The pixels of an image within a radius, arcsec, of a place."""
+    y, x = np.indices(image.shape)
+    middle = image.pixel_map.pixel(np.array([place]))[0]
+    return np.hypot(x - middle[0], y - middle[1]) * image.pixel_scale < radius
+
+
+def test_a_source_that_a_band_does_not_see_is_told(images, table):
+    """In W1 all within 14 arcsec of the star is masked."""
+    one = bj.ImageSet([images["r"], images["W1"].with_mask(within(images["W1"], STAR[:2], 14.0))])
+    name = nearest(table, *STAR[:2])["name"]
+    with pytest.warns(UserWarning, match=rf"band 'W1' \(images: W1\) has no valid pixel of {name}: their"):
+        one.with_sources(table)
+
+
+def test_a_band_that_sees_no_source_is_refused(images, table):
+    """Of W1 only pixels further than 17 arcsec from the field's middle are left."""
+    one = bj.ImageSet([images["r"], images["W1"].with_mask(within(images["W1"], (0.0, 0.0), 17.0))])
+    edited = table[np.hypot(table["east"], table["north"]) < 5]
+    with pytest.raises(ValueError, match=r"band 'W1' .* sees none of the sources"):
+        one.with_sources(edited)
+
+
+def test_windows_of_fields_alike_are_alike(images, table):
+    """What is compiled for one field does for another whose galaxies seem 2 % larger."""
+    larger = table.copy()
+    larger["window"] *= 1.02
+    widths = {images.with_sources(one).sources.widths for one in (table, larger)}
+    assert len(widths) == 1 and max(widths.pop()) >= larger["window"].max()
+
+
+def test_columns_are_written_short(table):
+    rows = [line.split() for line in table.pformat(max_lines=-1, max_width=-1, show_name=False)]
+    assert len(rows) == len(table) and max(len(cell) for row in rows for cell in row) < 12
 
 
 def test_columns_that_say_nothing_are_told(images, table):

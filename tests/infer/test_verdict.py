@@ -166,6 +166,8 @@ def test_fit():
     assert severities(judge_fit(True, chi2_per_dof=1.3)) == ["ok", "warning"]
     assert severities(judge_fit(True, chi2_per_dof=5.0)) == ["ok", "fail"]
     assert severities(judge_fit(True, chi2_per_dof=1.0, largest_error=100.0)) == ["ok", "warning"]
+    assert severities(judge_fit(True, parameters=22, pixels=23)) == ["ok"]
+    assert "22 parameters for 16 pixels" in judge_fit(True, parameters=22, pixels=16)[1].what
     assert "start at q = 0.8" in str(judge_fit(False, "stuck", advice=("start at q = 0.8",))[0])
 
 

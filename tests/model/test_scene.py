@@ -1,5 +1,7 @@
 """The program of a field: what it samples, what its table holds and ties, and under which names a posterior tells of it."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -22,6 +24,14 @@ def images():
 def posterior(images):
     fit = bj.fit_map(bj.scene_model(), images)
     return bj.sample(bj.scene_model(), images, init=fit, method="laplace", draws=200)
+
+
+def test_fits_of_crowds_are_written_short(images):
+    fit = bj.fit_map(bj.scene_model(), images, max_iterations=1)
+    many = {f"s{i}_flux": np.arange(30.0) for i in range(90)}
+    lines = repr(replace(fit, values=many, errors=many)).splitlines()
+    assert len(lines) == 63 and max(map(len, lines)) < 200
+    assert "... 30 values" in lines[1] and "30 more: see fit.values" in lines[-2]
 
 
 def test_sites(images):

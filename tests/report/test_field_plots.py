@@ -111,6 +111,19 @@ def test_sources_are_drawn_where_they_are(images):
     assert len(names) == 4 and not overlap(boxes_of(figure, names))
 
 
+def test_of_a_crowd_the_first_are_named(images):
+    """A panel of 1.6 inches has room for thirty names."""
+    table = bj.find_sources(images)[[0] * 60]
+    table["name"] = [f"c{i}" for i in range(60)]
+    table["east"] = np.linspace(-8, 8, 60)
+    table.remove_columns(["ra", "dec"])
+    figure = Figure(figsize=(2.0, 2.0))
+    ax = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+    bj.plot_sources([images["r"]], table, axes=ax)
+    named = [text.get_text() for text in ax.texts if text.get_text() in set(table["name"])]
+    assert 20 < len(named) < 40 and named == [f"c{i}" for i in range(len(named))]
+
+
 def test_an_ellipse_has_its_size_and_angle(images):
     """North is up in r, and East left."""
     image, sources = images["r"], images.sources
