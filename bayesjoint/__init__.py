@@ -50,7 +50,8 @@ from bayesjoint.model.bulge_disc import sample_bulge_disc
 from bayesjoint.model.corrections import sample_psf_coefficients, sample_registration, sample_seeing
 from bayesjoint.model.light_curve import sample_light_curve
 from bayesjoint.model.noise import sample_noise_floor, sample_noise_scale, sample_outliers
-from bayesjoint.model.observe import GaussianPixels, observe
+from bayesjoint.model.observe import observe
+from bayesjoint.model.pixel_distributions import GaussianPixels
 from bayesjoint.model.priors import sample_brightness, sample_flux, sample_sky, sample_structure
 from bayesjoint.model.programs import joint_model
 from bayesjoint.model.scene import scene_model

@@ -6,7 +6,6 @@ are static; the WCS, PSF object and provenance stay with the image outside compi
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import jax
@@ -15,9 +14,15 @@ from astropy.wcs import WCS
 
 from bayesjoint.data.analytic_psf import positive
 from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre
-from bayesjoint.data.image_input import as_pixels, check_wcs, finite_number, same_shape
+from bayesjoint.data.image_input import (
+    as_pixels,
+    check_wcs,
+    estimated_weights,
+    finite_number,
+    same_shape,
+    usable_weights,
+)
 from bayesjoint.data.lattice import padded_shape, window_lattice
-from bayesjoint.data.noise import estimate_inverse_variance
 from bayesjoint.data.possible_correlation import checked_correlation
 from bayesjoint.data.psf_basis import BasisPSF
 from bayesjoint.data.transfer import PointSpread, core_covariance, folded_transfer
@@ -128,8 +133,8 @@ class Image:
             used &= ~same_shape(mask, data.shape, "mask", label).astype(bool)
         self.noise_estimated = invvar is None
         if invvar is None:
-            invvar = _estimate(data, used, label)
-        invvar = _weights(same_shape(invvar, data.shape, "invvar", label), used, label)
+            invvar = estimated_weights(data, used, label)
+        invvar = usable_weights(same_shape(invvar, data.shape, "invvar", label), used, label)
         to_njy = 10 ** (-0.4 * (zeropoint - AB_ZEROPOINT_NJY))
         self.data = np.where(invvar > 0, data, 0.0) * to_njy
         self.invvar = invvar / to_njy**2
@@ -208,7 +213,7 @@ class Image:
         gone = same_shape(mask, self.shape, "mask", label).astype(bool)
         new = object.__new__(Image)
         new.__dict__.update(self.__dict__, data=np.where(gone, 0.0, self.data))
-        new.invvar = _weights(self.invvar, ~gone, label)
+        new.invvar = usable_weights(self.invvar, ~gone, label)
         new._set_noise(self.noise_correlation, label)
         return new
 
@@ -276,32 +281,6 @@ class Image:
         new.__dict__.update(zip(_ARRAYS, arrays, strict=True))
         new.__dict__.update(zip(_STATIC, static, strict=True))
         return new
-
-
-def _weights(invvar: np.ndarray, used: np.ndarray, label: str) -> np.ndarray:
-    """Inverse variance with 0 wherever a pixel is not to be used; counts what was wrong in a warning."""
-    invvar = np.asarray(invvar, dtype=float)
-    with np.errstate(invalid="ignore"):
-        wrong = ~np.isfinite(invvar) | (invvar < 0)
-    if wrong.any():
-        warnings.warn(
-            f"{label}: {wrong.sum()} pixels have NaN, infinite or negative inverse variance; "
-            "they get no weight",
-            stacklevel=4,
-        )
-    invvar = np.where(used & ~wrong, invvar, 0.0)
-    if not np.any(invvar > 0):
-        raise ValueError(f"{label}: no pixel carries weight (all masked, NaN or of zero inverse variance)")
-    return invvar
-
-
-def _estimate(data: np.ndarray, used: np.ndarray, label: str) -> np.ndarray:
-    if not used.any():
-        raise ValueError(f"{label}: no pixel is used (all masked or NaN); check the mask and the data")
-    try:
-        return estimate_inverse_variance(data, used)
-    except ValueError as error:
-        raise ValueError(f"{label}: {error}") from None
 
 
 def _jacobian(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from pathlib import Path
 
 import numpy as np
 from astropy.wcs import WCS
+
+from bayesjoint.data.noise import estimate_inverse_variance
 
 _SYSTEMS = ("", "ICRS", "FK5")
 
@@ -62,3 +65,30 @@ def check_wcs(wcs, label: str) -> None:
             f"{label}: the WCS's RADESYS is {wcs.wcs.radesys.strip()!r}; wanted ICRS or FK5: convert it, for "
             "positions and position angles would be off"
         )
+
+
+def usable_weights(invvar: np.ndarray, used: np.ndarray, label: str) -> np.ndarray:
+    """Inverse variance with 0 wherever a pixel is not to be used; counts what was wrong in a warning."""
+    invvar = np.asarray(invvar, dtype=float)
+    with np.errstate(invalid="ignore"):
+        wrong = ~np.isfinite(invvar) | (invvar < 0)
+    if wrong.any():
+        warnings.warn(
+            f"{label}: {wrong.sum()} pixels have NaN, infinite or negative inverse variance; "
+            "they get no weight",
+            stacklevel=4,
+        )
+    invvar = np.where(used & ~wrong, invvar, 0.0)
+    if not np.any(invvar > 0):
+        raise ValueError(f"{label}: no pixel carries weight (all masked, NaN or of zero inverse variance)")
+    return invvar
+
+
+def estimated_weights(data: np.ndarray, used: np.ndarray, label: str) -> np.ndarray:
+    """Inverse variance from the noise of the pixels that are used."""
+    if not used.any():
+        raise ValueError(f"{label}: no pixel is used (all masked or NaN); check the mask and the data")
+    try:
+        return estimate_inverse_variance(data, used)
+    except ValueError as error:
+        raise ValueError(f"{label}: {error}") from None

@@ -16,6 +16,7 @@ from bayesjoint.data.moments import StartingValues, starting_values
 from bayesjoint.data.others import others_mask
 from bayesjoint.data.source_checks import check_bands, check_seen
 from bayesjoint.data.source_start import SourceStart, source_start
+from bayesjoint.data.stacking import members_of, stacks_of, unstack
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -70,8 +71,8 @@ class ImageSet(Sequence[Image]):
         self.originals = tuple(image.with_frame(self.frame) for image in images)
         _check_overlap(self.originals)
         self._index(tuple((image.name, image.band, image.shape) for image in self.originals))
-        self.members = _members(self.originals)
-        self.stacks = _stacks([[self.originals[i] for i in m] for m in self.members])
+        self.members = members_of(self.originals)
+        self.stacks = stacks_of([[self.originals[i] for i in m] for m in self.members])
         self.start: StartingValues = starting_values(self.originals, self.bands, self.frame, position)
         self.sources: SourceStart | None = None
 
@@ -94,7 +95,7 @@ class ImageSet(Sequence[Image]):
         if hasattr(self, "originals"):
             return self.originals[i]
         s, row = next((s, m.index(i)) for s, m in enumerate(self.members) if i in m)
-        return _unstack(self.stacks[s], row, self._labels[i])
+        return unstack(self.stacks[s], row, self._labels[i])
 
     def __iter__(self) -> Iterator[Image]:
         return (self[i] for i in range(len(self)))
@@ -195,7 +196,7 @@ class ImageSet(Sequence[Image]):
         new = object.__new__(ImageSet)
         new.__dict__.update(self.__dict__)
         new.originals = tuple(image.with_data(each) for image, each in zip(self, pixels, strict=True))
-        new.stacks = _stacks([[new.originals[i] for i in m] for m in self.members])
+        new.stacks = stacks_of([[new.originals[i] for i in m] for m in self.members])
         return new
 
     def with_noise_correlations(self, correlations: Sequence[Any]) -> ImageSet:
@@ -215,8 +216,8 @@ class ImageSet(Sequence[Image]):
 
     def _with_originals(self, images: tuple[Image, ...]) -> ImageSet:
         new = object.__new__(ImageSet)
-        new.__dict__.update(self.__dict__, originals=images, members=_members(images))
-        new.stacks = _stacks([[images[i] for i in members] for members in new.members])
+        new.__dict__.update(self.__dict__, originals=images, members=members_of(images))
+        new.stacks = stacks_of([[images[i] for i in members] for members in new.members])
         return new
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
@@ -254,63 +255,3 @@ def _check_overlap(images: Sequence[Image]) -> None:
                 f"images {first.name!r} and {other.name!r} do not overlap on the sky "
                 f"(centres {distance:.0f} arcsec apart): give images of one piece of sky, or check their WCS"
             )
-
-
-def _members(images: Sequence[Image]) -> tuple[tuple[int, ...], ...]:
-    """Indices of the images that can be stacked: of one lattice, set of orders, kind of transfer and of noise."""
-    groups: dict[tuple, list[int]] = {}
-    for i, image in enumerate(images):
-        key = (
-            image.fft_shape,
-            image.orders,
-            image.psf_weights,
-            image.window_lattices,
-            image.transfer.dtype,
-            image.time is None,
-            None if image.whitening is None else (image.whitening.stamp.shape, image.whitening.polish.shape),
-        )
-        groups.setdefault(key, []).append(i)
-    return tuple(tuple(members) for members in groups.values())
-
-
-def _stacks(groups: list[list[Image]]) -> tuple[Image, ...]:
-    """The stack of each group, named by its size; of several of one size all but the first are numbered."""
-    stacks, names = [], []
-    for group in groups:
-        ny, nx = (max(image.shape[axis] for image in group) for axis in (0, 1))
-        names.append(f"{ny}x{nx}")
-        same = names.count(names[-1])
-        stacks.append(_stack(group, names[-1] if same == 1 else f"{names[-1]}_{same}"))
-    return tuple(stacks)
-
-
-def _stack(images: list[Image], name: str) -> Image:
-    """One `Image` whose arrays have a leading axis; smaller images are padded with pixels without weight."""
-    ny, nx = (max(image.shape[axis] for image in images) for axis in (0, 1))
-    patterns = max(0 if image.whitening is None else image.whitening.table.shape[-1] for image in images)
-
-    def leaves(image: Image) -> list[np.ndarray]:
-        room = ((0, ny - image.shape[0]), (0, nx - image.shape[1]))
-        (data, invvar, *rest, whitening), _ = image.tree_flatten()
-        if whitening is not None:
-            whitening = whitening.padded(room, patterns)
-        return jax.tree.leaves((np.pad(data, room), np.pad(invvar, room), *rest, whitening))
-
-    template = images[0]
-    stacked = [np.stack(same) for same in zip(*map(leaves, images), strict=True)]
-    arrays = jax.tree.unflatten(jax.tree.structure(template.tree_flatten()[0]), stacked)
-    own = (template.fft_shape, template.orders, template.psf_weights, template.window_lattices)
-    static = (name, "", (ny, nx), *own)
-    return Image.tree_unflatten(static, arrays)
-
-
-def _unstack(stack: Image, row: int, label: tuple[str, str, tuple[int, int]]) -> Image:
-    """The image in one row of a stack, cut to its own shape."""
-    name, band, (ny, nx) = label
-    arrays = jax.tree.map(lambda a: jnp.asarray(a)[row], stack.tree_flatten()[0])
-    data, invvar, *rest, whitening = arrays
-    data, invvar = jax.tree.map(lambda a: a[:ny, :nx], (data, invvar))
-    if whitening is not None:
-        whitening = whitening._replace(index=whitening.index[:ny, :nx])
-    static = (name, band, (ny, nx), *stack.tree_flatten()[1][3:])
-    return Image.tree_unflatten(static, (data, invvar, *rest, whitening))

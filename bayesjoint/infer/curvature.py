@@ -28,7 +28,7 @@ from bayesjoint.infer.space import (
 )
 from bayesjoint.light.noise import Noise
 from bayesjoint.light.noise_density import density_terms
-from bayesjoint.model.observe import GaussianPixels
+from bayesjoint.model.pixel_distributions import GaussianPixels
 from bayesjoint.render.images import Light, either
 from bayesjoint.render.place import frames_of, place
 from bayesjoint.render.spectral import draw

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayesjoint.model.observe import CorrelatedPixels, GaussianPixels
+from bayesjoint.model.pixel_distributions import CorrelatedPixels, GaussianPixels
 
 _WRAPPERS = dist.Independent | dist.MaskedDistribution | dist.ExpandedDistribution
 

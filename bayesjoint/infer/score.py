@@ -25,7 +25,7 @@ from bayesjoint.infer.observed import counts, observe_mean, rendered_pixels
 from bayesjoint.infer.pixels import Place
 from bayesjoint.infer.space import Layout, Program, run_program
 from bayesjoint.light.noise_density import density_terms
-from bayesjoint.model.observe import CorrelatedPixels, NoisyPixels
+from bayesjoint.model.pixel_distributions import CorrelatedPixels, NoisyPixels
 
 _OF_PRIOR = 1e-9
 

@@ -25,7 +25,7 @@ from bayesjoint.light.noise_density import density_terms
 from bayesjoint.light.psf_state import PSFCoefficients, Seeing
 from bayesjoint.light.registration import Registration
 from bayesjoint.light.windowed import Windowed, WindowedKind
-from bayesjoint.model.observe import GaussianPixels
+from bayesjoint.model.pixel_distributions import GaussianPixels
 from bayesjoint.render.images import Light, either
 from bayesjoint.render.place import frames_of, is_source, place, place_source
 from bayesjoint.render.spectral import add_windows, draw, draw_window

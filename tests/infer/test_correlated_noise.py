@@ -23,7 +23,7 @@ from bayesjoint.infer.form import compressed_log_posterior
 from bayesjoint.infer.goodness import goodness, judge_images
 from bayesjoint.infer.simulate import simulate
 from bayesjoint.infer.space import log_posterior
-from bayesjoint.model.observe import CorrelatedPixels
+from bayesjoint.model.pixel_distributions import CorrelatedPixels
 
 OPTIONS = {"shape": (24, 24), "scale": 0.4, "psf": bj.gaussian_psf(1.2), "name": "r"}
 TRUTH = {"flux": 300.0, "sky": 6.0, "east": 0.1}
