@@ -261,9 +261,13 @@ def _table(images: ImageSet, image: Image, sky: Sky, rows: list[dict], labels: n
 
 
 def _widths(image: Image, sky: Sky, table: Table) -> np.ndarray:
-    """Twice the radius where each source, were it of n = 4, falls under the noise of a pixel of the image: arcsec."""
+    """Twice the radius where each source, were it of n = 4, falls under the noise of a pixel of the image: arcsec.
+
+    To the nearest power of 2^(1/4), so that a program compiled for one field does for the next one like it.
+    """
     columns: Any = [np.asarray(table[name]) for name in (f"flux_{image.band}", "Re", "q")]
     flux, radius, q = np.maximum(columns, np.array([0.0, 0.1 * image.pixel_scale, 0.0])[:, None])
     level = flux / (22.67 * radius**2 * q) * float(image.pixel_area) / (FAINTEST * sky.rms)
     galaxies = 2 * radius * (1 + np.log(np.maximum(level, 1)) / _B4) ** 4
+    galaxies = 2.0 ** (np.round(4 * np.log2(galaxies)) / 4)
     return np.where(table["kind"] == "star", 2 * image.pixel_scale, galaxies)

@@ -217,12 +217,8 @@ def _shapes(
 
 
 def _windows(widths: np.ndarray) -> tuple[list[int], tuple[float, ...]]:
-    """The number of each source's width, and the widths that are used: at most `SIZES`.
-
-    The widest is a power of 2^(1/4) arcsec, so that a program compiled for one field does for the next one like it.
-    """
-    widest = 2.0 ** (np.ceil(4 * np.log2(widths.max()) - 1e-9) / 4)
-    edges = widest * 0.5 ** np.arange(SIZES)
+    """The number of each source's width, and the widths that are used: at most `SIZES`."""
+    edges = widths.max() * 0.5 ** np.arange(SIZES)
     number = np.sum(widths[:, None] <= edges[None] * (1 + 1e-9), axis=1) - 1
     used = sorted(set(number.tolist()))
     return [used.index(w) for w in number.tolist()], tuple(float(edges[w]) for w in used)
