@@ -25,7 +25,7 @@ def fluxes(images: Any, truth: dict[str, np.ndarray], prefix: str) -> dict[str, 
     clean = [_noiseless(image, prefix) for image in images]
     corrections = {ratio: _corrections(images, truth, ratio) for ratio in RADII}
     found: dict[str, list] = {"fit": [], "error": [], **{f"aperture {ratio}": [] for ratio in RADII}}
-    spurious, missed = 0, 0
+    spurious, missed, pulls = 0, 0, []
     for i in range(REALISATIONS):
         rng = np.random.default_rng([50, i])
         noisy = [_with_noise(image, pixels, rng) for image, pixels in zip(images, clean, strict=True)]
@@ -37,13 +37,14 @@ def fluxes(images: Any, truth: dict[str, np.ndarray], prefix: str) -> dict[str, 
         value, error = _of_the_true(field, fit, truth["place"])
         spurious += len(field.sources) - int(np.isfinite(value[:, 0]).sum())
         missed += int(np.isnan(value[:, 0]).sum())
+        pulls.append(_pulls(field, fit, truth))
         found["fit"].append(value.tolist())
         found["error"].append(error.tolist())
         for ratio in RADII:
             sums = [_aperture(image, truth["place"], ratio) for image in noisy]
             found[f"aperture {ratio}"].append((np.stack(sums, axis=1) / corrections[ratio]).tolist())
     about = {"bands": list(images.bands), "truth": truth["flux"].tolist()}
-    return about | {"spurious": spurious, "missed": missed, "fluxes": found}
+    return about | {"spurious": spurious, "missed": missed, "fluxes": found, "pulls": pulls}
 
 
 def _noiseless(image: Any, prefix: str) -> np.ndarray:
@@ -52,6 +53,22 @@ def _noiseless(image: Any, prefix: str) -> np.ndarray:
 
 def _with_noise(image: Any, pixels: np.ndarray, rng: np.random.Generator) -> Any:
     return image.with_data(pixels + rng.normal(size=pixels.shape) / np.sqrt(np.asarray(image.invvar)))
+
+
+def _pulls(field: Any, fit: Any, truth: dict[str, np.ndarray]) -> list[list[float]]:
+    """Deviations over errors (galaxies found, parameters) of the fit's structure."""
+    wanted = {"east": truth["place"][:, 0], "north": truth["place"][:, 1], "n": truth["n"], "Re": truth["Re"]}
+    there = np.stack([fit.values["source_east"], fit.values["source_north"]], axis=1)
+    rows = []
+    for i, true in enumerate(truth["place"]):
+        distance = np.hypot(*(there - true).T)
+        if distance.min() < 1.0:
+            name = field.sources.names[int(distance.argmin())]
+            sites = {key: f"{name}_{key}" for key in wanted}
+            rows.append(
+                [float((fit.values[at] - wanted[key][i]) / fit.errors[at]) for key, at in sites.items()]
+            )
+    return rows
 
 
 def _of_the_true(field: Any, fit: Any, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +136,13 @@ def page(rows: list[dict]) -> str:
     count = (
         f"Not found {row['missed']}, spurious {row['spurious']} of {REALISATIONS * len(truth)} sources.\n\n"
     )
-    return count + markdown_table(columns, lines)
+    pulls = np.abs(np.concatenate(row["pulls"]))
+    held = [
+        (key, len(pulls), *(f"{np.mean(pulls[:, k] < edge):.2f}" for edge in (0.9945, 1.96)))
+        for k, key in enumerate(("east", "north", "n", "Re"))
+    ]
+    structure = markdown_table(("parameter of the fit", "galaxies", "within 68 %", "within 95 %"), held)
+    return count + markdown_table(columns, lines) + "\n" + structure
 
 
 _NAMES = {"fit": "joint fit", **{f"aperture {ratio}": f"aperture of {ratio:g} FWHM" for ratio in RADII}}
