@@ -11,6 +11,12 @@ _SIMULATED = """True parameters from the prior (n log-uniform from 0.5 to 6), im
 fitted and sampled as any images are (2 chains of 500 draws), by `bj.calibrate`.
 
 """
+_PEER_SCENES = """
+AstroPhot 0.18 on the same scenes, measured apart: as its documents have it, 68 and 95 % intervals from the covariance of its
+fit hold n in 48 and 92 %, Re in 46 and 79 %, the centre in 48 and 79 %, magnitudes in 54 and 83 %, colours in 65 and 83 %;
+11 of 60 fits fail; a fit takes 0.8 s (median). With the PSF three times oversampled, started at the truth: n in 65 and 97 %,
+Re in 57 and 95 %, the centre in 60 and 90 %, magnitudes in 62 and 97 %, in 5 to 34 s.
+"""
 _SCENES = """One Sersic galaxy each, S/N 15 to 200, every third undetected in its last band; automatic starts, PSFs given as
 stamps three times finer than the pixels; the package's own priors, which are not those that the truth was drawn from.
 """
@@ -161,6 +167,7 @@ def scenes(found: dict) -> str:
         f"draws: {counts}; verdict trusts {sum(row['trusted'] for row in rows)}. Fit {fit[len(fit) // 2]:.1f} s median "
         f"({fit[-1]:.1f} at most), in all {seconds[len(seconds) // 2]:.1f} s median ({seconds[-1]:.1f}).\n\n"
         + _ranks(found["table"])
+        + _PEER_SCENES
     )
 
 

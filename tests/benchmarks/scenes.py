@@ -260,7 +260,13 @@ def page(found: dict[str, dict]) -> str:
 
 
 HEADS = {
-    "groups": "## Groups simulated with GalSim in r, W1 and NUV\n\nErrors are those of the best fit's Gaussian.\n\n",
+    "groups": """## Groups simulated with GalSim in r, W1 and NUV
+
+Errors are those of the best fit's Gaussian. AstroPhot 0.18 on the same scenes, measured apart, from sources found by
+photutils: 68 and 95 % intervals hold W1 fluxes in 21 and 31 %, r in 17 and 34 %, NUV in 66 and 100 %; one of six fits of
+five galaxies ends in success, in 6 to 64 s; of thirty galaxies chi²/dof is 2.3 after 400 s and 2.4 GB.
+
+""",
     "sampled": "## The same groups sampled\n\n`bj.sample` with its defaults, 4 chains of 1000 draws; seconds from the "
     "table of sources to the verdict.\n\n",
     "fluxes": """## Fluxes over 50 realisations of the noise
