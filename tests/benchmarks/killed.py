@@ -34,6 +34,9 @@ def main(kills: int = 20) -> None:
             done, turn = done + len(killed), turn + 1
             print(f"{done} kills of {scene}, same bits: {same}", file=sys.stderr)
     print(heading("Runs that were killed", __doc__))
+    print(
+        "*gone*: the run had made all its draws and removed its checkpoint; begun anew, it made them again.\n"
+    )
     columns = ("kill", "run", "killed after, s", "checkpoint then, kB", "same bits in the end")
     print(markdown_table(columns, rows))
 
