@@ -8,19 +8,17 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from scipy import ndimage, sparse
+from scipy import sparse
 
 from bayesjoint.data.catalogue import catalogue_places, claim_pixels
+from bayesjoint.data.detected import Detected
 from bayesjoint.data.detection import segment
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.measure import Sky, measure_shape, offset_of, pixel_of, signal_to_noise, sky_of
-from bayesjoint.data.psf_basis import BasisPSF
+from bayesjoint.data.measure import Sky, pixel_of, sky_of
 from bayesjoint.data.shapes import mixture_pixels, sky_ellipse
 from bayesjoint.data.source_checks import is_seen
 
-POINTLIKE = 0.35  # half-light radius over that of a Gaussian PSF, below which a source is taken for a star
-FAINT = 12.0  # S/N within a PSF, below which a source has no shape to speak of
 FAINTEST = 0.2  # of the noise of a pixel: where a window ends
 # how columns are written, digits beyond the error left out; they are kept as they are
 _WRITTEN = {"ra": ".6f", "dec": ".6f", "pa": ".1f", "snr": ".1f"}
@@ -96,7 +94,8 @@ def find_sources(
         raise ValueError(
             f"no source was found on image {image.name!r}: lower threshold= ({threshold:g}), or give another on="
         )
-    rows = [_measured(image, sky, labels, int(number), images) for number in numbers]
+    detected = Detected.on(image, sky, labels, images.frame)
+    rows = [detected.measure(int(number)) for number in numbers]
     rows.sort(key=lambda row: -row["snr"])
     return _table(images, image, sky, rows, labels)
 
@@ -114,7 +113,8 @@ def _catalogued(images: ImageSet, image: Image, sky: Sky, catalogue: Any, thresh
     if not seen.any():
         raise ValueError("no source of the catalogue lies in any image: check its positions, in degrees")
     labels = claim_pixels(image, sky, places[seen], threshold)
-    rows = [_measured(image, sky, labels, i + 1, images, place) for i, place in enumerate(places[seen])]
+    detected = Detected.on(image, sky, labels, images.frame)
+    rows = [detected.measure(i + 1, place) for i, place in enumerate(places[seen])]
     for row, place in zip(rows, places[seen], strict=True):
         row["centre"] = place
     given: Any = catalogue[np.flatnonzero(seen)] if isinstance(catalogue, Table) else Table()
@@ -136,52 +136,6 @@ def _given(segmentation: Any, image: Image) -> np.ndarray:
             f"got {labels.dtype} of shape {labels.shape}; on= names the image that it belongs to"
         )
     return labels.astype(int)
-
-
-def _measured(
-    image: Image, sky: Sky, labels: np.ndarray, number: int, images: ImageSet, place: Any = None
-) -> dict[str, Any]:
-    """Place, size and shape of one source; near a `place` where that is known."""
-    own = (labels == number) & (image.invvar > 0)
-    if not own.any():  # of a catalogue, where this image has no pixels
-        alone = {"label": number, "centre": place, "shape": np.zeros(2), "snr": 0.0, "kind": "star"}
-        return alone | {"Re": 0.1 * image.pixel_scale}
-    snr = np.where(own, signal_to_noise(image, sky), -np.inf)
-    y, x = np.unravel_index(int(np.argmax(snr)), snr.shape)
-    blank = ~ndimage.binary_dilation((labels != 0) & (labels != number))  # pyright: ignore[reportOperatorIssue]
-    centre, radius, shape = measure_shape(image, sky, np.array([x, y], float), images.frame, own | blank)
-    pixel = pixel_of(image, centre)
-    if np.hypot(*(pixel - (x, y))) > 2 * max(sky.sigma, 1.0) + 0.5 * radius / image.pixel_scale:
-        centre, shape = offset_of(image, np.array([x, y], float), images.frame), np.zeros(2)
-    peak = float(snr.max())
-    # a PSF is no Gaussian: what counts is how much larger the source is than a star measured in its place
-    star = _star_radius(
-        image, sky, (int(x), int(y)), float(image.data[y, x] - sky.level), own | blank, images
-    )
-    extent = np.sqrt(max(radius**2 - star**2, 0.0)) / (1.18 * sky.sigma * image.pixel_scale)
-    is_star = peak < FAINT or extent < POINTLIKE
-    radius = max(radius if peak < FAINT else np.sqrt(max(radius**2 - star**2, 0.0)), 0.1 * image.pixel_scale)
-    return {
-        "label": number,
-        "centre": centre,
-        "Re": radius,
-        "shape": shape,
-        "snr": peak,
-        "kind": "star" if is_star else "galaxy",
-    }
-
-
-def _star_radius(
-    image: Image, sky: Sky, pixel: tuple[int, int], peak: float, used: np.ndarray, images: ImageSet
-) -> float:
-    """The size (arcsec) that a star of this height, nJy, in the middle of a pixel (x, y), seems to have there."""
-    transfer = np.asarray(image.transfer)
-    if isinstance(image.psf, BasisPSF):
-        transfer = np.tensordot(image.psf.nominal(np.array(pixel, float)), transfer, axes=1)
-    star = np.roll(np.fft.irfft2(transfer.sum(axis=0), s=image.fft_shape), pixel[::-1], axis=(0, 1))
-    star = star[: image.shape[0], : image.shape[1]]
-    alone = image.with_data(sky.level + max(peak, sky.rms) / star.max() * star)
-    return measure_shape(alone, sky, np.array(pixel, float), images.frame, used)[1]
 
 
 def _fluxes(images: ImageSet, rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:

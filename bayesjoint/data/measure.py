@@ -49,14 +49,29 @@ def signal_to_noise(image: Image, sky: Sky) -> np.ndarray:
 
 
 def measure_shape(
-    image: Image, sky: Sky, pixel: np.ndarray, frame: TangentFrame, used: np.ndarray | None = None
+    image: Image,
+    sky: Sky,
+    pixel: np.ndarray,
+    frame: TangentFrame,
+    used: np.ndarray | None = None,
+    box: tuple[slice, slice] = (slice(0, None), slice(0, None)),
 ) -> tuple[np.ndarray, float, np.ndarray]:
     """Sky offset of the centre, effective radius (arcsec) and ellipticity vector of the source at a pixel.
 
-    With `used`, from those pixels (ny, nx) alone: others, of neighbours, are filled in from opposite the centre.
+    From the pixels (y, x) of a `box` alone, and with `used` from those of them (its shape) alone: others, of neighbours,
+    are filled in from opposite the centre.
     """
-    used = (image.invvar > 0) if used is None else used & (image.invvar > 0)
-    light = np.where(used, image.data - sky.level, 0.0)
+    seen, corner = image.invvar[box] > 0, np.array([box[1].start, box[0].start])
+    used = seen if used is None else used & seen
+    light = np.where(used, image.data[box] - sky.level, 0.0)
+    centre, radius, shape = shape_of_light(light, used, pixel - corner, image, sky)
+    return offset_of(image, centre + corner, frame), radius, shape
+
+
+def shape_of_light(
+    light: np.ndarray, used: np.ndarray, pixel: np.ndarray, image: Image, sky: Sky
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Centre (x, y), effective radius (arcsec) and ellipticity vector of light (ny, nx) about a pixel of an image."""
     centre, _ = adaptive_moments(light, pixel, sky.sigma, steps=8, fixed=True)
     symmetric = symmetrise(light, centre, sky.rms, used)
     peak, (centre, covariance) = centre, adaptive_moments(symmetric, centre, sky.sigma)
@@ -68,7 +83,7 @@ def measure_shape(
     to_sky = np.linalg.inv(image.jacobian)
     shape = ellipticity(to_sky @ intrinsic @ to_sky.T, floor=(0.15 * sky.sigma * image.pixel_scale) ** 2)
     corrected = np.sqrt(max(radius**2 - (1.18 * sky.sigma) ** 2, (0.25 * sky.sigma) ** 2))
-    return offset_of(image, centre, frame), corrected * image.pixel_scale, shape
+    return centre, corrected * image.pixel_scale, shape
 
 
 def pixel_of(image: Image, offset) -> np.ndarray:

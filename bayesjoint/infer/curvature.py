@@ -29,6 +29,7 @@ from bayesjoint.infer.space import (
 from bayesjoint.light.noise import Noise
 from bayesjoint.light.noise_density import density_terms
 from bayesjoint.model.pixel_distributions import GaussianPixels
+from bayesjoint.model.rows import by_name
 from bayesjoint.render.images import Light, either
 from bayesjoint.render.place import frames_of, place
 from bayesjoint.render.spectral import draw
@@ -213,19 +214,30 @@ def _positive_part(matrix) -> jax.Array:
     return jnp.matmul(vectors * jnp.maximum(values, 0.0), vectors.T, precision="highest")
 
 
-@partial(quick_jit, static_argnames=("program", "layout"))
 def values_and_errors(program: Program, layout: Layout, z, root_covariance, args: tuple) -> tuple[dict, dict]:
     """Constrained values at z and their standard errors, by the columns of a root of the covariance (P, P)."""
+    values, errors = _values_and_errors(program, layout, jnp.asarray(z), jnp.asarray(root_covariance), args)
+    return by_name(jax.device_get(values)), by_name(jax.device_get(errors))
 
+
+@partial(quick_jit, static_argnames=("program", "layout"))
+def _values_and_errors(
+    program: Program, layout: Layout, z, root_covariance, args: tuple
+) -> tuple[dict, dict]:
     errors = jax.tree.map(
-        lambda t: jnp.sqrt(jnp.sum(t**2, axis=0)), moved_values(program, layout, z, root_covariance.T, args)
+        lambda t: jnp.sqrt(jnp.sum(t**2, axis=0)), _moved_values(program, layout, z, root_covariance.T, args)
     )
     return constrained_values(program, layout, z, args), errors
 
 
-@partial(quick_jit, static_argnames=("program", "layout"))
 def moved_values(program: Program, layout: Layout, z, directions, args: tuple) -> dict:
     """How far constrained values move, (N, *shape), as z moves along directions (N, P); to first order."""
+    moved = _moved_values(program, layout, jnp.asarray(z), jnp.asarray(directions), args)
+    return by_name(jax.device_get(moved))
+
+
+@partial(quick_jit, static_argnames=("program", "layout"))
+def _moved_values(program: Program, layout: Layout, z, directions, args: tuple) -> dict:
 
     def constrained(z):
         return constrained_values(program, layout, z, args)

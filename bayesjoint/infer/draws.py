@@ -17,6 +17,7 @@ from scipy.special import logsumexp
 from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.space import Layout, Program, constrained_values, latent_plates
+from bayesjoint.model.rows import by_name
 
 TOLERATED_ERROR = 0.01  # standard deviation of a compressed log posterior about the exact one
 
@@ -114,7 +115,7 @@ class Draws:
 
 
 @partial(quick_jit, static_argnames=("program", "layout"))
-def _constrain_all(program: Program, layout: Layout, z, args: tuple) -> dict[str, jax.Array]:
+def _constrain_all(program: Program, layout: Layout, z, args: tuple) -> dict[str, Any]:
     return jax.vmap(lambda one: constrained_values(program, layout, one, args))(z)
 
 
@@ -124,7 +125,8 @@ def constrain(
     """Constrained latents and deterministics of all draws, each (chains, draws, *shape)."""
     chains, draws, size = unconstrained.shape
     values = _constrain_all(program, layout, jnp.asarray(unconstrained.reshape(-1, size)), args)
-    return {name: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for name, v in values.items()}
+    named = by_name(jax.device_get(values))
+    return {name: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for name, v in named.items()}
 
 
 def value_dims(program: Program, args: tuple, values: dict[str, np.ndarray]) -> dict[str, tuple[str, ...]]:

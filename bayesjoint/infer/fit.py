@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayesjoint.infer.curvature import values_and_errors
 from bayesjoint.infer.goodness import judge_fit, judge_images
+from bayesjoint.infer.linear import is_positive
 from bayesjoint.infer.lm import Climb, climb, covariance_of
 from bayesjoint.infer.pixels import PixelFit, pixel_fits
 from bayesjoint.infer.space import Layout, Program, find_latents
@@ -93,8 +93,8 @@ class MapFit:
     def verdict(self) -> Verdict:
         """Whether to trust the fit, and what to do about it, in plain words."""
         errors = np.sqrt(np.diag(self.covariance))
-        smallest = float(np.linalg.eigvalsh(self.covariance / np.outer(errors, errors))[0])
-        found = self.converged, self.reason, self.chi2_per_dof, float("nan"), smallest, self.advice
+        determined = is_positive(self.covariance / np.outer(errors, errors))
+        found = self.converged, self.reason, self.chi2_per_dof, float("nan"), determined, self.advice
         findings = judge_fit(*found, self.layout.size, float(self.pixels.sum()))
         return Verdict.from_findings(
             findings + judge_images([image.goodness for image in self.images]), "the fit"
@@ -192,15 +192,13 @@ def _width(best: Climb | None, z: np.ndarray) -> np.ndarray:
     """Scale of the scatter of further starts: the prior's width where the curvature knows it."""
     if best is None:
         return np.ones_like(z)
-    return 1 / np.sqrt(np.maximum(np.diag(best.here.prior_curvature), 1e-12))
+    return 1 / np.sqrt(np.maximum(best.here.prior_curvature.diagonal(), 1e-12))
 
 
 def _finish(program, layout, images, args, end: Climb, began: float) -> MapFit:
     covariance = covariance_of(end)
     root = np.linalg.cholesky(covariance)
-    values, errors = jax.device_get(
-        values_and_errors(program, layout, jnp.asarray(end.z), jnp.asarray(root), args)
-    )
+    values, errors = values_and_errors(program, layout, end.z, root, args)
     return MapFit(
         values=values,
         errors=errors,
@@ -233,9 +231,7 @@ def unpack_fit(
     """The fit of `pack_fit`, of the same program and images; its path is not kept."""
     z, covariance = packed["unconstrained"], packed["covariance"]
     root = np.linalg.cholesky(covariance)
-    values, errors = jax.device_get(
-        values_and_errors(program, layout, jnp.asarray(z), jnp.asarray(root), args)
-    )
+    values, errors = values_and_errors(program, layout, z, root, args)
     plain = json.loads(str(packed["plain"]))
     plain["advice"] = tuple(plain["advice"])
     plain |= {
@@ -251,7 +247,7 @@ def unpack_fit(
 def _advice(end: Climb, layout: Layout) -> tuple[str, ...]:
     if end.converged:
         return ()
-    pull = np.abs(end.here.gradient) / np.sqrt(np.maximum(np.diag(end.curvature), 1e-300))
+    pull = np.abs(end.here.gradient) / np.sqrt(np.maximum(end.curvature.diagonal(), 1e-300))
     uphill = layout.labels[int(np.argmax(pull))]
     return (f"try starts=4, or start={{...}} nearer the truth; {uphill} still pulls hardest",)
 

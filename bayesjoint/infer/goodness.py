@@ -234,7 +234,7 @@ def judge_fit(
     reason: str = "",
     chi2_per_dof: float = float("nan"),
     largest_error: float = float("nan"),
-    smallest_eigenvalue: float = float("nan"),
+    is_determined: bool = True,
     advice: Sequence[str] = (),
     parameters: int = 0,
     pixels: float = float("inf"),
@@ -250,8 +250,8 @@ def judge_fit(
         Over all images.
     largest_error : float
         Largest standard deviation in the unconstrained space, where priors have a width of about one.
-    smallest_eigenvalue : float
-        Of the covariance; zero or less means that a direction was not determined.
+    is_determined : bool
+        Whether the covariance is positive in all directions.
     advice : sequence of str
         The fit's own words on what to do.
     parameters, pixels : float
@@ -267,7 +267,7 @@ def judge_fit(
         severity: Severity = "fail" if chi2_per_dof > CHI2_FAILURE else "warning"
         todo = "see the images one by one: which of them, and do the residuals look like noise?"
         findings.append(Finding(severity, f"chi2/dof of the fit is {chi2_per_dof:.3f}", chi2_per_dof, todo))
-    if largest_error > 10 or smallest_eigenvalue <= 0:
+    if largest_error > 10 or not is_determined:
         todo = "the data do not determine it: fix it, tie it to another parameter or give it a narrower prior"
         what = "a direction of the parameter space is not determined at the best fit"
         findings.append(Finding("warning", what, largest_error, todo))

@@ -93,7 +93,6 @@ def errors_without(
     matrices.append(full.likelihood_curvature)
     scale = 1 / np.sqrt(np.maximum(np.abs(np.diag(matrices[0])), 1e-300))
     found = [values_and_errors(program, layout, point, root_of(m, scale), args)[1] for m in matrices]
-    found = jax.device_get(found)
     return Errors(found[0], {name: np.stack([each[name] for each in found[1:]]) for name in found[0]})
 
 

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from bayesjoint.infer.blame import blame
 from bayesjoint.infer.curvature import Quadratic
-from bayesjoint.infer.linear import inverse, positive_part, solve, solve_within
+from bayesjoint.infer.linear import (
+    dense,
+    inverse,
+    is_positive,
+    positive_part,
+    solve,
+    solve_within,
+    with_more_diagonal,
+)
 from bayesjoint.infer.space import Layout, Program
 from bayesjoint.infer.windowed import expansion
 
@@ -43,11 +53,15 @@ class Climb:
         """Height reached."""
         return float(self.here.value)
 
-    @property
-    def curvature(self) -> np.ndarray:
-        """Of likelihood and prior, positive semi-definite."""
-        prior = positive_part(np.asarray(self.here.prior_curvature))
-        return np.asarray(self.here.likelihood_curvature) + prior
+    @cached_property
+    def curvature(self) -> Any:
+        """Of likelihood and prior, positive semi-definite; sparse in large fields."""
+        return self.here.likelihood_curvature + positive_part(self.here.prior_curvature)
+
+    def move(self, z: np.ndarray, here: Quadratic) -> None:
+        """Go on from another place."""
+        self.z, self.here = z, here
+        self.__dict__.pop("curvature", None)
 
 
 def climb(
@@ -93,9 +107,9 @@ def _step(expand: Callable[[np.ndarray], Quadratic], state: Climb) -> None:
     curvature, gradient = state.curvature, np.asarray(state.here.gradient)
     free = _free(state)
     curvature, gradient = curvature[np.ix_(free, free)], gradient[free]
-    state.scale = np.maximum(state.scale, np.diag(state.curvature))
+    state.scale = np.maximum(state.scale, state.curvature.diagonal())
     while state.damping < MAX_DAMPING:
-        damped = curvature + state.damping * np.diag(state.scale[free])
+        damped = with_more_diagonal(curvature, state.damping * state.scale[free])
         delta = solve_within(damped, gradient, state.reach[free])
         z = state.z.copy()
         z[free] += delta
@@ -103,7 +117,7 @@ def _step(expand: Callable[[np.ndarray], Quadratic], state: Climb) -> None:
         predicted = gradient @ delta - 0.5 * delta @ curvature @ delta
         ratio = (float(trial.value) - state.log_posterior) / predicted if np.isfinite(trial.value) else -1.0
         if ratio > 1e-3 and np.all(np.isfinite(trial.gradient)):
-            state.z, state.here = z, trial
+            state.move(z, trial)
             relaxed = state.damping * max(0.1, 1 - (2 * min(ratio, 1.0) - 1) ** 3)
             state.damping = float(max(relaxed, 1e-8))
             state.growth, state.iterations = 2.0, state.iterations + 1
@@ -118,22 +132,20 @@ def _free(state: Climb) -> np.ndarray:
 
     While a source's brightness is 0 the data say nothing of its structure, and the prior alone would move it.
     """
-    spoken_of = np.diag(state.here.likelihood_curvature) > 0
+    spoken_of = np.asarray(state.here.likelihood_curvature.diagonal() > 0)
     return spoken_of if state.iterations == 0 and spoken_of.any() else np.ones(len(state.z), bool)
 
 
 def _reach(here: Quadratic) -> np.ndarray:
     """The longest step in each element of z: a few widths of its prior, lest a bounded latent run to its ends."""
-    return LONGEST_STEP / np.sqrt(
-        np.maximum(np.diag(positive_part(np.asarray(here.prior_curvature))), 1e-300)
-    )
+    return LONGEST_STEP / np.sqrt(np.maximum(positive_part(here.prior_curvature).diagonal(), 1e-300))
 
 
 def covariance_of(state: Climb) -> np.ndarray:
     """Inverse of the curvature, of likelihood and prior; positive definite also where one direction is all but free."""
-    curvature = state.curvature
-    eigenvalues = np.linalg.eigvalsh(curvature)
-    if eigenvalues[0] <= 0:
+    curvature = dense(state.curvature)
+    if not is_positive(curvature):
+        eigenvalues = np.linalg.eigvalsh(curvature)
         room = max(1e-12 * eigenvalues[-1], -2 * eigenvalues[0])
         curvature = curvature + np.eye(len(curvature)) * room
     covariance = inverse(curvature)

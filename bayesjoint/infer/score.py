@@ -20,7 +20,7 @@ import numpy as np
 from bayesjoint.compilation import quick_jit
 from bayesjoint.data.whitening import chi_squared
 from bayesjoint.infer.curvature import Quadratic
-from bayesjoint.infer.linear import inverse, positive_part
+from bayesjoint.infer.linear import dense, inverse, positive_part
 from bayesjoint.infer.observed import counts, observe_mean, rendered_pixels
 from bayesjoint.infer.pixels import Place
 from bayesjoint.infer.space import Layout, Program, run_program
@@ -97,8 +97,8 @@ def score_tests(
     own = np.zeros((images, count, images, count))
     own[np.arange(images), :, np.arange(images), :] = square
     own, slopes = own.reshape(2 * (images * count,)), slopes.reshape(images * count, -1)
-    likelihood = np.asarray(here.likelihood_curvature)
-    curvature = likelihood + positive_part(np.asarray(here.prior_curvature))
+    likelihood = dense(here.likelihood_curvature)
+    curvature = likelihood + positive_part(dense(here.prior_curvature))
     covariance = inverse(curvature)
     alone = inverse((1 - _OF_PRIOR) * likelihood + _OF_PRIOR * curvature)
     shift = slopes @ covariance

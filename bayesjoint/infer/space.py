@@ -172,11 +172,14 @@ def density_and_light(program: Program, layout: Layout, z, args: tuple) -> tuple
     return log_prior + own, [light for _, light in lights]
 
 
-def constrained_values(program: Program, layout: Layout, z, args: tuple) -> dict[str, jax.Array]:
-    """Latents and deterministics of the program at z."""
-    trace, _ = run_program(RecordLight(program), layout, z, args)
+def constrained_values(program: Program, layout: Layout, z, args: tuple) -> dict[str, Any]:
+    """Latents and deterministics of the program at z; `by_name` gives those that were reported in rows their names."""
+    recorder = RecordLight(program)
+    trace, _ = run_program(recorder, layout, z, args)
     kept = {n: s for n, s in trace.items() if s["type"] == "deterministic" or _is_latent(s)}
-    return {name: site["value"] for name, site in kept.items()}
+    return {name: site["value"] for name, site in kept.items()} | {
+        rows.names[0]: rows for rows in recorder.rows
+    }
 
 
 def _is_latent(site: dict) -> bool:

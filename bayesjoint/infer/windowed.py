@@ -19,6 +19,7 @@ from scipy import sparse
 from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.curvature import Quadratic, quadratic, site_weights
 from bayesjoint.infer.overlaps import Columns, ImageTerms, assemble
+from bayesjoint.infer.slopes import Slopes, slopes_of
 from bayesjoint.infer.space import Layout, Program, prior_and_light
 from bayesjoint.light.noise import Noise
 from bayesjoint.light.noise_density import density_terms
@@ -30,15 +31,14 @@ from bayesjoint.render.images import Light, either
 from bayesjoint.render.place import frames_of, is_source, place, place_source
 from bayesjoint.render.spectral import add_windows, draw, draw_window
 
+LARGE = 1000  # latents from which on the curvature stays sparse
+
 
 class FieldTerms(NamedTuple):
-    """The prior's expansion in z, and of each light its images' terms and the slopes (images, K, P) of its parameters."""
+    """The log prior and of each light its images' terms, in their parameters."""
 
     log_prior: Any
-    gradient: Any
-    hessian: Any
     range: Any
-    by_z: list[Any]
     images: list[tuple[ImageTerms, ...]]
     means: dict[str, Any]
     noises: dict[str, tuple[Noise, ...]]
@@ -90,18 +90,8 @@ def _numbered(light: Light) -> tuple:
 
 @partial(quick_jit, static_argnames=("program", "layout"))
 def field_terms(program: Program, layout: Layout, z, args: tuple) -> FieldTerms:
-    """All that the expansion of the log posterior at z is made of."""
+    """What the expansion of the log posterior at z is made of, but for how parameters move with z."""
     log_prior, lights, trace = prior_and_light(program, layout, z, args)
-
-    def density(z):
-        log_prior, lights, _ = prior_and_light(program, layout, z, args)
-        return log_prior, [light.parameters() for _, light in lights]
-
-    def slopes(z):
-        gradient, parameters = jax.grad(density, has_aux=True)(z)
-        return (gradient, parameters), gradient
-
-    (hessian, by_z), gradient = jax.jacfwd(slopes, has_aux=True)(z)
     inside, images, means, noises = jnp.zeros(()), [], {}, {}
     for sites, light in lights:
         inside += light.log_range()
@@ -110,7 +100,7 @@ def field_terms(program: Program, layout: Layout, z, args: tuple) -> FieldTerms:
         means |= dict(zip(sites, pixels, strict=True))
         for site, rows in zip(sites, light.rows(), strict=True):
             noises[site] = jax.tree.map(lambda p, rows=rows: p[rows], light.noise())
-    return FieldTerms(log_prior, gradient, hessian, inside, by_z, images, means, noises)
+    return FieldTerms(log_prior, inside, images, means, noises)
 
 
 class _Moving(NamedTuple):
@@ -242,31 +232,37 @@ def expand_field(
     z: np.ndarray,
     args: tuple,
     places: list[tuple[np.ndarray, list[np.ndarray]]],
+    slopes: Slopes,
 ) -> Quadratic:
-    """As `curvature.quadratic`, on the host, for what `parameter_places` has places of."""
+    """As `curvature.quadratic`, on the host, for what `parameter_places` has places of; sparse where z is long."""
     terms = field_terms(program, layout, jnp.asarray(z), args)
     means, noises = terms.means, terms.noises
     terms: Any = jax.device_get(terms._replace(means={}, noises={}))
-    value, gradient = float(terms.log_prior + terms.range), np.array(terms.gradient)
+    value, gradient = float(terms.log_prior + terms.range), np.array(slopes.gradient)
     curvature = sparse.csr_array((layout.size, layout.size))
-    for by_z, stacks, places_here in zip(terms.by_z, terms.images, places, strict=True):
-        rows = iter(by_z)
+    for jacobians, stacks, places_here in zip(slopes.lights, terms.images, places, strict=True):
+        rows = iter(jacobians)
         for stack in stacks:
             for i in range(len(stack.value)):
                 own = jax.tree.map(lambda a, i=i: a[i], stack)
                 slope, square = assemble(own, *places_here)
-                jacobian = sparse.csr_array(next(rows))
+                jacobian = next(rows)
                 value += float(own.value)
                 gradient += jacobian.T @ slope
                 curvature = curvature + jacobian.T @ (square @ jacobian)
-    found: Any = (value, gradient, curvature.toarray(), -terms.hessian)
-    return Quadratic(found[0], found[1], found[2], found[3], means, noises)
+    found: Any = (
+        value,
+        gradient,
+        *(m if layout.size > LARGE else m.toarray() for m in (curvature, -slopes.hessian)),
+    )
+    return Quadratic(*found, means=means, noises=noises)
 
 
 def expansion(program: Program, layout: Layout, args: tuple) -> Callable[[np.ndarray], Quadratic]:
     """The log posterior near any z on the host, its model pixels left where they are; of a field window by window."""
     if places := parameter_places(program, layout, args):
-        return lambda z: expand_field(program, layout, z, args, places)
+        slopes = slopes_of(program, layout, args)
+        return lambda z: expand_field(program, layout, z, args, places, slopes(z))
 
     def expand(z: np.ndarray) -> Quadratic:
         q = quadratic(program, layout, jnp.asarray(z), args)

@@ -14,6 +14,7 @@ from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.light.noise import NoiseScale
 from bayesjoint.model.pixel_distributions import CorrelatedPixels, GaussianPixels, NoisyPixels
+from bayesjoint.model.rows import Rows
 from bayesjoint.render.images import Light, light_on_image, light_on_stacks, per_image_if_mixed, render_light
 
 PIXEL_SITE = "pixels_"
@@ -111,11 +112,12 @@ class RecordLight(Messenger):
     """Effect handler that notes what light the observed sites would render, and does not render it.
 
     Under it a program costs no more than its priors. The notes are in `lights`, each with the names of its sites, one
-    for each stack of images.
+    for each stack of images. What is reported row by row (`rows`) it keeps together.
     """
 
     def __init__(self, fn=None):
         self.lights: list[tuple[tuple[str, ...], Light]] = []
+        self.rows: list[Rows] = []
         super().__init__(fn)
 
     def process_message(self, msg: dict) -> None:
@@ -124,6 +126,9 @@ class RecordLight(Messenger):
             (light,) = msg["args"]
             self.lights.append((msg["sites"], light))
             msg["value"] = tuple(jnp.zeros(shape, light.leaves[0].dtype) for shape in light.shapes)
+        if msg["type"] == "rows":
+            (msg["value"],) = msg["args"]
+            self.rows.append(msg["value"])
 
 
 def component_names(components: Any) -> list[str]:

@@ -20,6 +20,7 @@ from bayesjoint.light.sky import FlatSky
 from bayesjoint.light.windowed import Windowed
 from bayesjoint.model.observe import observe
 from bayesjoint.model.priors import sample_sky, sersic_index_prior
+from bayesjoint.model.rows import deterministic_rows
 
 
 @dataclass(frozen=True)
@@ -148,18 +149,19 @@ def _among(sources: SourceStart, parameter: str) -> np.ndarray:
 
 def _report(sources: SourceStart, structure: dict[str, Any], centre, total) -> None:
     """Each source's parameters under its own name, so that a posterior tells of it as of any other source."""
+    galaxies = sources.of_kind("galaxy")
     for parameter, values in structure.items():
-        for i in sources.of_kind("galaxy"):
-            numpyro.deterministic(f"{sources.names[i]}_{parameter}", values[i])
+        deterministic_rows([f"{sources.names[i]}_{parameter}" for i in galaxies], values[np.array(galaxies)])
+    wholes = list(dict.fromkeys(sources.parents))
+    belongs = np.array([[parent == whole for parent in sources.parents] for whole in wholes])
+    first = belongs.argmax(axis=1)
+    for i, part in enumerate(("east", "north")):
+        deterministic_rows([f"{whole}_{part}" for whole in wholes], centre[first, i])
     flux = jnp.moveaxis(jnp.asarray(total), 1, 0)
-    for i, (name, parent) in enumerate(zip(sources.names, sources.parents, strict=True)):
-        members = [j for j, other in enumerate(sources.parents) if other == parent]
-        if i == members[0]:
-            numpyro.deterministic(f"{parent}_east", centre[i, 0])
-            numpyro.deterministic(f"{parent}_north", centre[i, 1])
-            numpyro.deterministic(f"{parent}_flux", flux[np.array(members)].sum(axis=0))
-        if len(members) > 1:
-            numpyro.deterministic(f"{name}_flux", flux[i])
+    whole_flux = flux[first] if belongs.shape[0] == belongs.shape[1] else belongs.astype(float) @ flux
+    deterministic_rows([f"{whole}_flux" for whole in wholes], whole_flux)
+    parts = np.flatnonzero(belongs.sum(axis=1)[belongs.argmax(axis=0)] > 1)
+    deterministic_rows([f"{sources.names[i]}_flux" for i in parts], flux[parts])
 
 
 def _components(sources: SourceStart, centre, total, structure: dict[str, Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from bayesjoint.infer.curvature import moved_values, values_and_errors
 from bayesjoint.infer.descriptions import directions
 from bayesjoint.infer.information import Errors, errors_without, root_of
 from bayesjoint.infer.latents import prior_densities, unconstrain
+from bayesjoint.infer.linear import dense
 from bayesjoint.infer.lm import climb
 from bayesjoint.infer.pixels import Place, places_of
 from bayesjoint.infer.predictive import predictions
@@ -159,9 +160,9 @@ def scores(posterior: Products, known: Rendering) -> Scores:
     tests, mixture = mixtures([place.image for place in known.places])
     found = score_tests(*made, top.here, top.z, known.args, known.places, along).along(mixture)
     scale = np.sqrt(np.diag(found.covariance))
-    errors = values_and_errors(*made, top.z, root_of(top.curvature, scale), known.args)[1]
+    errors = values_and_errors(*made, top.z, root_of(dense(top.curvature), scale), known.args)[1]
     moved = moved_values(*made, top.z, found.shift, known.args)
-    scalars, rows = _of_scalars(posterior, Errors(*jax.device_get((errors, moved))))
+    scalars, rows = _of_scalars(posterior, Errors(errors, moved))
     # skies and what images are off by are not what a paper is about
     chosen = [i for i, q in enumerate(scalars) if q.source] or list(range(len(scalars)))
     labels = tuple(scalars[i].label for i in chosen)

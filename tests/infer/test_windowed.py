@@ -9,10 +9,11 @@ import pytest
 from helpers.fields import GALAXIES, STAR, field
 
 import bayesjoint as bj
+from bayesjoint.infer import slopes, windowed
 from bayesjoint.infer.curvature import quadratic
 from bayesjoint.infer.space import find_latents
 from bayesjoint.infer.start import starting_point
-from bayesjoint.infer.windowed import expand_field, parameter_places
+from bayesjoint.infer.windowed import expansion, parameter_places
 from bayesjoint.model.scene import sample_sources
 
 
@@ -43,10 +44,7 @@ def test_expansion_is_that_of_whole_images(images, program):
     z[["total" in label for label in layout.labels]] = 3000.0
     places = parameter_places(program, layout, args)
     assert [[w.shape[1] for w in windows] for _, windows in places] == [[7, 7, 3]]
-    ours, whole = (
-        expand_field(program, layout, z, args, places),
-        jax.device_get(quadratic(program, layout, z, args)),
-    )
+    ours, whole = expansion(program, layout, args)(z), jax.device_get(quadratic(program, layout, z, args))
     np.testing.assert_allclose(ours.value, whole.value, rtol=1e-12)
     for part in ("gradient", "likelihood_curvature", "prior_curvature"):
         a, b = getattr(ours, part), getattr(whole, part)
@@ -57,6 +55,16 @@ def test_programs_without_windows_are_left_to_the_common_road(images):
     args = jax.device_put((images,))
     program = bj.joint_model()
     assert parameter_places(program, find_latents(program, args), args) == []
+
+
+def test_a_fit_with_a_sparse_curvature_is_the_same(images, monkeypatch):
+    wanted = bj.fit_map(bj.scene_model(), images)
+    monkeypatch.setattr(slopes, "AT_ONCE", 8)
+    monkeypatch.setattr(windowed, "LARGE", 8)
+    fit = bj.fit_map(bj.scene_model(), images)
+    assert (fit.iterations, fit.reason) == (wanted.iterations, wanted.reason)
+    np.testing.assert_allclose(fit.unconstrained, wanted.unconstrained, atol=1e-9)
+    np.testing.assert_allclose(fit.covariance, wanted.covariance, rtol=1e-6, atol=1e-12)
 
 
 def test_fit_finds_what_was_simulated(images):
