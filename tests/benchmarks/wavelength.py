@@ -22,7 +22,7 @@ import bayesjoint as bj
 from bayesjoint.report.style import PALETTE
 
 ROOT = Path(__file__).parents[2]
-DRAWS, LIMIT = 250, 240.0
+DRAWS, LIMIT = 250, 900.0
 # effective wavelengths, micron
 WAVELENGTHS = {
     "GALEX_FUV": 0.154,
