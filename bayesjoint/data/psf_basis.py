@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -156,6 +156,13 @@ class StampBasisPSF(BasisPSF):
     def __init__(self, first: PSF, stamps: np.ndarray, weights: Callable[..., jax.Array]):
         self.first, self.stamps, self.weights = first, stamps, weights
         self.includes_pixel = first.includes_pixel
+
+    @classmethod
+    def of_terms(cls, first: PSF, stamps: np.ndarray, weights: Callable[..., jax.Array]) -> Self:
+        """What was made before, from its terms as they were then."""
+        found = cls.__new__(cls)
+        StampBasisPSF.__init__(found, first, stamps, weights)
+        return found
 
     @property
     def max_order(self) -> float:

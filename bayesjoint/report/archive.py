@@ -15,20 +15,17 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
-from bayesjoint.data.analytic_psf import AnalyticPSF
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import AB_ZEROPOINT_NJY, Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.psf import PSF
-from bayesjoint.data.psf_basis import ScalablePSF
-from bayesjoint.data.transfer import PointSpread
 from bayesjoint.infer.draws import Draws
+from bayesjoint.report.psf_record import psf_record, psf_stamps, recorded_psf
 
 PACKAGES = ("bayesjoint", "jax", "numpyro", "arviz", "astropy", "numpy", "scipy")
 FIT_FIELDS = (
@@ -57,7 +54,7 @@ def pack_images(
         ),
         "noise_estimated": (("image",), np.array([image.noise_estimated for image in images], dtype=np.int8)),
         "wcs": (("image",), np.array([wcs_text(image.wcs) for image in images], dtype=str)),
-        "psf": (("image",), np.array([json.dumps(_psf_record(image.psf)) for image in images], dtype=str)),
+        "psf": (("image",), np.array([json.dumps(psf_record(image.psf)) for image in images], dtype=str)),
         "frame": (("ra_dec",), np.array([images.frame.ra, images.frame.dec])),
     }
     for i, image in enumerate(images):
@@ -67,8 +64,9 @@ def pack_images(
         if image.noise_correlation is not None:
             axes = (f"lag_y_{i}", f"lag_x_{i}")
             packed[f"noise_correlation_{i}"] = (axes, image.noise_correlation)
-        if isinstance(image.psf, PSF):
-            packed[f"psf_{i}"] = ((f"psf_y_{i}", f"psf_x_{i}"), image.psf.stamp)
+        if (stamps := psf_stamps(image.psf)) is not None:
+            axes = (f"psf_term_{i}", f"psf_y_{i}", f"psf_x_{i}")
+            packed[f"psf_{i}"] = (axes[-stamps.ndim :], stamps)
         if models is not None:
             packed[f"model_{i}"] = (pixels, _model(models[i], image))
         if residuals is not None:
@@ -116,7 +114,7 @@ def _unpack_image(packed: Mapping[str, np.ndarray], i: int, name: str, frame: Ta
             packed[f"data_{i}"],
             wcs=wcs_from_text(str(packed["wcs"][i])),
             zeropoint=AB_ZEROPOINT_NJY,
-            psf=_psf(json.loads(str(packed["psf"][i])), packed.get(f"psf_{i}")),
+            psf=recorded_psf(json.loads(str(packed["psf"][i])), packed.get(f"psf_{i}")),
             invvar=packed[f"invvar_{i}"],
             name=name,
             band=str(packed["band_of_image"][i]),
@@ -141,36 +139,6 @@ def wcs_from_text(text: str) -> WCS:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         return WCS(fits.Header.fromstring(text, sep="\n"))
-
-
-def _psf_record(psf: PointSpread) -> dict[str, Any]:
-    if isinstance(psf, PSF):
-        return {
-            "kind": "stamp",
-            "oversampling": psf.oversampling,
-            "includes_pixel": psf.includes_pixel,
-            "centre": psf.centre,
-        }
-    if isinstance(psf, ScalablePSF):
-        return {"kind": "scalable", "psf": _psf_record(psf.psf), "spread": psf.spread}
-    return {"kind": _kind(type(psf)), **dataclasses.asdict(cast(Any, psf))}
-
-
-def _kind(family: type) -> str:
-    return family.__name__.removesuffix("PSF").lower()
-
-
-def _psf(record: dict[str, Any], stamp: np.ndarray | None) -> PointSpread:
-    kind = record.pop("kind")
-    if kind == "stamp":
-        psf = PSF(stamp, **record)
-        psf.stamp = np.array(stamp, dtype=float)  # normalised already: keep its last bits
-        return psf
-    if kind == "scalable":
-        return ScalablePSF(cast(AnalyticPSF, _psf(record["psf"], None)), record["spread"])
-    families: dict[str, Any] = {_kind(family): family for family in AnalyticPSF.__subclasses__()}
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
-    return families[kind](**given)
 
 
 def fit_record(fit: Any) -> dict[str, Any]:

@@ -10,9 +10,15 @@ import numpy as np
 import pytest
 
 import bayesjoint as bj
-from bayesjoint.report import archive, files
+from bayesjoint.report import files, psf_record
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.statistics import diagnose
+
+STAMPS = [
+    np.exp(-0.5 * (np.arange(-6, 7)[:, None] ** 2 + np.arange(-6, 7) ** 2) / sigma**2)
+    / (2 * np.pi * sigma**2)
+    for sigma in (1.3, 1.4, 1.35, 1.5)
+]
 
 
 def test_colour_is_tighter_than_quadrature(posterior):
@@ -114,13 +120,38 @@ def test_program_without_a_flux_says_so(scene, mock):
         bj.moffat_psf(1.2, 3.0),
         bj.airy_psf(0.8, 2.4, 0.33),
         bj.gaussian_mixture_psf([0.9, 2.2], [0.85, 0.15]),
+        bj.ScalablePSF(bj.moffat_psf(1.2, 3.0), spread=1.3),
         bj.PSF(np.pad(np.outer([1, 2, 1], [1, 2, 1]) / 16, 3), oversampling=2, centre=(4.25, 3.5)),
+        bj.EigenPSF(STAMPS[0], [STAMPS[1] - STAMPS[0]], oversampling=2),
+        bj.VaryingPSF(STAMPS, [(0, 0), (40, 0), (0, 50), (40, 50)]),
     ],
     ids=lambda psf: type(psf).__name__,
 )
 def test_psfs_come_back_from_text(psf):
-    back = archive._psf(json.loads(json.dumps(archive._psf_record(psf))), getattr(psf, "stamp", None))
-    assert repr(back) == repr(psf) and (back == psf or type(psf) is bj.PSF)
+    record = json.loads(json.dumps(psf_record.psf_record(psf)))
+    back = psf_record.recorded_psf(record, psf_record.psf_stamps(psf))
+    assert repr(back) == repr(psf)
+    k = np.linspace(-3, 3, 50)
+    answers = (each.transfer(k, 0.3 * k, np.eye(2) / 0.4) for each in (back, psf))
+    np.testing.assert_array_equal(*answers)
+    if isinstance(psf, bj.EigenPSF | bj.VaryingPSF):
+        np.testing.assert_array_equal(back.nominal((7.0, 3.0)), psf.nominal((7.0, 3.0)))
+
+
+@pytest.mark.parametrize("family", ("EigenPSF", "VaryingPSF"))
+def test_images_of_many_stamps_come_back_from_files(mock, tmp_path, build, family):
+    psf = {
+        "EigenPSF": bj.EigenPSF(STAMPS[0], [STAMPS[1] - STAMPS[0]]),
+        "VaryingPSF": bj.VaryingPSF(STAMPS, [(0, 0), (40, 0), (0, 50), (40, 50)]),
+    }[family]
+    draws = mock.make_draws()
+    names = ("NUV", "r", "W1")
+    images = bj.ImageSet([build.image((24, 25), 0.4, psf, name=band, band=band) for band in names])
+    posterior = Posterior.from_draws(draws, images)
+    back = Posterior.load(posterior.save(tmp_path / "galaxy.nc"))
+    for image, old in zip(back.images, images, strict=True):
+        assert repr(image.psf) == repr(old.psf)
+        np.testing.assert_array_equal(image.transfer, old.transfer)
 
 
 def test_save_and_load_give_everything_back(posterior, scene, tmp_path):
