@@ -126,7 +126,7 @@ def _judge_divergences(diverging: np.ndarray) -> Finding:
     what = f"{counted(count, 'divergence')} ({100 * share:.2g} % of the draws)"
     advice = (
         "raise target_accept (0.9); look where they cluster in the corner plot: often q near 1, n or Re at "
-        "its prior's end, or a hierarchy that wants the non-centred form"
+        "its prior's end, or a hierarchy that wants its other form (of bj.Trend: centred=)"
     )
     return Finding(severity, what, count, advice)
 
@@ -138,7 +138,7 @@ def _judge_energy(energy: np.ndarray) -> Finding:
     worst = float(np.nanmin(values))
     if worst >= BFMI_LIMIT:
         return Finding("ok", f"energy is explored well (BFMI at least {worst:.2f})", worst)
-    advice = "tails may be missed: narrow a very broad prior, or write a hierarchy in its non-centred form"
+    advice = "tails may be missed: narrow a very broad prior, or write a hierarchy in its other form"
     return Finding("warning", f"BFMI is {worst:.2f} (wanted over {BFMI_LIMIT})", worst, advice)
 
 

@@ -45,6 +45,10 @@ class Trend:
         In e-folds of wavelength.
     width : float or Distribution
         How far bands depart; a distribution is sampled, so that the images tell.
+    centred : bool
+        Of a sampled width: draw departures as they are, not over their width. The posterior is the same; it is sampled with
+        ease where images measure departures far better than how wide they may be, as of bright galaxies, and with pain where
+        they hardly measure them, which is better left as it is (Betancourt & Girolami 2015).
 
     Raises
     ------
@@ -64,6 +68,7 @@ class Trend:
     knots: Any = None
     length: float | None = None
     width: Any = 0.3
+    centred: bool = False
 
     def __post_init__(self):
         given = [name for name in ("order", "knots", "length") if getattr(self, name) is not None]
@@ -134,8 +139,8 @@ def sample_trend(site: str, images: ImageSet, trend: Trend, prior: Any, start: A
     """Sample one value of a parameter in each band, by a trend about a value that `prior` is of.
 
     What `sample_structure(..., per_band={...: trend})` does for each parameter, for others. Sites:
-    `<site>_pivot` (from `prior`), `<site>_departures` (coefficients, *event), standard Normal, and `<site>_width` where that
-    is a distribution; `<site>`, (n_bands, *event), is deterministic.
+    `<site>_pivot` (from `prior`), `<site>_departures` (coefficients, *event), standard Normal (times the width, where the
+    trend is centred), and `<site>_width` where that is a distribution; `<site>`, (n_bands, *event), is deterministic.
 
     Parameters
     ----------
@@ -177,9 +182,10 @@ def sample_trend(site: str, images: ImageSet, trend: Trend, prior: Any, start: A
         width = trend.width
         if isinstance(width, dist.Distribution):
             width = numpyro.sample(f"{site}_width", width)
-        standard = dist.Normal(jnp.zeros((basis.shape[1], *event)), 1.0).to_event(1 + len(event))
-        drawn = numpyro.sample(f"{site}_departures", standard)
-        middle += width * _unit_of(prior) * jnp.tensordot(basis, drawn, 1, precision="highest")
+        within, beyond = (width, 1.0) if trend.centred else (1.0, width)
+        coefficients = dist.Normal(jnp.zeros((basis.shape[1], *event)), within).to_event(1 + len(event))
+        drawn = numpyro.sample(f"{site}_departures", coefficients)
+        middle += beyond * _unit_of(prior) * jnp.tensordot(basis, drawn, 1, precision="highest")
     return numpyro.deterministic(site, transform(middle))
 
 

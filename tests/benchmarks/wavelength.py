@@ -38,8 +38,8 @@ WAVELENGTHS = {
 WIDTH = dist.HalfNormal(0.5)
 MODELS = {
     "shared": False,
-    "line": bj.Trend(WAVELENGTHS, width=WIDTH),
-    "process": bj.Trend(WAVELENGTHS, length=1.0, width=WIDTH),
+    "line": bj.Trend(WAVELENGTHS, width=WIDTH, centred=True),
+    "process": bj.Trend(WAVELENGTHS, length=1.0, width=WIDTH, centred=True),
 }
 WORDS = """![Re and n against wavelength](../figures/wavelength_j0056m0021.png)
 

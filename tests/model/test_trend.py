@@ -7,6 +7,7 @@ import pytest
 from helpers.scenes import make_image
 from numpyro import handlers
 from numpyro.infer import Predictive
+from numpyro.infer.util import log_density as log_density_of
 from scipy.special import expit, logit
 
 import bayesjoint as bj
@@ -107,6 +108,26 @@ def test_a_sampled_width_is_shared_by_all_bands(images):
 
     found = Predictive(program, num_samples=2)(jax.random.PRNGKey(1), images)
     assert found["galaxy_n_width"].shape == (2,) and found["galaxy_Re_circular_width"].shape == (2,)
+
+
+def test_a_centred_trend_is_the_same_prior_in_other_coordinates(images):
+    """Densities at one and the same place: that of departures w d is that of d over w to the power of their number."""
+
+    def log_density(centred, width, departures):
+        def program(images):
+            trend = bj.Trend(WAVELENGTHS, length=0.3, width=dist.HalfNormal(0.2), centred=centred)
+            bj.sample_trend("galaxy_n", images, trend, dist.LogNormal(0.5, 0.8))
+
+        values = {"galaxy_n_pivot": 1.3, "galaxy_n_width": width, "galaxy_n_departures": departures}
+        density, trace = log_density_of(program, (images,), {}, values)
+        return float(density), np.asarray(trace["galaxy_n"]["value"])
+
+    departures = np.array([0.5, -1.0, 2.0, 0.1])
+    for width in (0.05, 0.4):
+        plain, values = log_density(False, width, departures)
+        centred, again = log_density(True, width, width * departures)
+        np.testing.assert_allclose(again, values, rtol=1e-12)
+        assert centred == pytest.approx(plain - 4 * np.log(width), abs=1e-10)
 
 
 def test_every_parameter_of_structure_may_have_a_trend(images):
