@@ -121,12 +121,20 @@ def draw(posteriors: dict, singles: dict, path: Path) -> None:
         options = {"singles": own, "axes": axes, "colour": colour, "label": name}
         figure = posteriors[name].plot_wavelength(WAVELENGTHS, **options)
         axes = figure.axes
-    axes[0].plot([], [], "ko", markersize=3, label="each band alone")
-    axes[0].legend(loc="upper right")
+    axes[1].plot([], [], "ko", markersize=3, label="each band alone")
+    axes[1].legend(*_handles(axes), loc="upper left", fontsize=7)
     axes[1].set_xlabel("wavelength [micron]")
     axes[1].set_xticks([0.2, 0.5, 1.0, 2.0], ["0.2", "0.5", "1", "2"])
     axes[1].minorticks_off()
     figure.savefig(path, dpi=200)
+
+
+def _handles(axes: list) -> tuple[list, list]:
+    """What the panels show, each once."""
+    found = dict(
+        pair for panel in axes[:2] for pair in zip(*reversed(panel.get_legend_handles_labels()), strict=True)
+    )
+    return list(found.values()), list(found)
 
 
 def main(data: str | Path = ROOT.parent / "shared" / "data") -> None:
