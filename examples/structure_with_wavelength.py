@@ -18,7 +18,8 @@ import numpyro.distributions as dist
 import bayesjoint as bj
 
 WAVELENGTH = {"SDSS_g": 0.477, "SDSS_r": 0.623, "SDSS_i": 0.762, "SDSS_z": 0.913}  # effective, micron
-HIERARCHY = bj.Trend(width=dist.HalfNormal(0.3))  # bj.Trend(WAVELENGTH, order=1): a line
+# bands measure Re and n far better than how much these may differ: the centred form
+HIERARCHY = bj.Trend(width=dist.HalfNormal(0.3), centred=True)  # bj.Trend(WAVELENGTH, order=1): a line
 
 
 def galaxy(images):
