@@ -1,7 +1,8 @@
-"""Chains that run side by side in chunks of draws: on threads, until done, interrupted or late.
+"""Chains that run beside each other in chunks of draws, until done, interrupted or late.
 
-The order in which chains take their turns does not touch their draws: what a chain does next follows from its own state
-alone. So its state and its chunks so far are all there is to know, and all that is kept to go on from.
+On a CPU each runs on a thread of its own; an accelerator takes all of them through one program, vectorized over chains. The
+order in which chains take their turns does not touch their draws: what a chain does next follows from its own state alone.
+So its state and its chunks so far are all there is to know, and all that is kept to go on from.
 """
 
 from __future__ import annotations
@@ -10,28 +11,35 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cache
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
+from bayesjoint.compilation import quick_jit
+
 CHUNK = 25
+
+ChainMethod = Literal["parallel", "vectorized"]
 
 
 class Chunk(NamedTuple):
-    """What a chunk of draws leaves behind, on the host."""
+    """Arrays that a chunk of draws leaves behind: a row a draw, of the step size the last."""
 
-    u: np.ndarray
-    potential: np.ndarray
-    energy: np.ndarray
-    n_steps: np.ndarray
-    acceptance_rate: np.ndarray
-    diverging: np.ndarray
-    step_size: np.ndarray
+    u: Any
+    potential: Any
+    energy: Any
+    n_steps: Any
+    acceptance_rate: Any
+    diverging: Any
+    step_size: Any
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,34 @@ class Track:
         return cls(states, kept)
 
 
+class Steps(NamedTuple):
+    """How chains are carried on by a chunk: `chunk(state, *arrays)` gives the state after it and the `Chunk`."""
+
+    chunk: Callable[..., tuple[Any, Chunk]]
+    arrays: tuple
+    method: ChainMethod = "parallel"
+
+    def advance(self, states: Sequence[Any]) -> list[tuple[Any, Chunk]]:
+        """Carry on chains, whose chunks then lie on the host."""
+        if self.method == "vectorized":
+            found = _vectorized(self.chunk)(tuple(states), *self.arrays)
+        else:
+            found = [self.chunk(state, *self.arrays) for state in states]
+        return [(state, jax.device_get(chunk)) for state, chunk in found]
+
+
+@cache
+def _vectorized(chunk: Callable[..., tuple[Any, Chunk]]) -> Callable[..., list[tuple[Any, Chunk]]]:
+    """Several states carried on by one program."""
+
+    def advance(states: tuple, *arrays: Any) -> list[tuple[Any, Chunk]]:
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        found = jax.vmap(lambda state: chunk(state, *arrays))(stacked)
+        return [jax.tree.map(itemgetter(chain), found) for chain in range(len(states))]
+
+    return quick_jit(advance)
+
+
 class Limits(NamedTuple):
     """When chains end: after so many chunks, or once the clock is past `deadline` and each has `least` chunks.
 
@@ -85,13 +121,13 @@ class Limits(NamedTuple):
 
 
 def run_chains(
-    advance: Callable[[Any], tuple[Any, Chunk]],
+    steps: Steps,
     track: Track,
     limits: Limits,
     progress: bool | None,
     after: Callable[[Callable[[], Track]], None] = lambda snapshot: None,
 ) -> bool:
-    """Run all chains, a thread for each core; whether it was interrupted. `track` is carried on.
+    """Run all chains, a thread for each core or all in one program; whether it was interrupted. `track` is carried on.
 
     A free thread takes the chain that is furthest behind, so an interrupt leaves all chains about as long. `after` is
     called after each chunk, with what gives the track as it stands.
@@ -107,27 +143,27 @@ def run_chains(
         with lock:
             return track.copy()
 
-    def furthest_behind() -> int | None:
-        """The idle chain with the fewest draws, taken; None when all are done or taken."""
+    def next_chains() -> list[int]:
+        """The idle chains to carry on now, taken; none when all are done or taken."""
         with lock:
             most = limits.least if time.monotonic() > limits.deadline else limits.chunks
-            waiting = [chain for chain in idle if len(kept[chain]) < min(most, limits.chunks)]
-            chain = min(waiting, key=lambda c: len(kept[c]), default=None)
-            idle.discard(chain)  # type: ignore[arg-type]
-            return chain
+            chains = furthest_behind(kept, min(most, limits.chunks), idle, steps.method)
+            idle.difference_update(chains)
+            return chains
 
     def work() -> None:
-        while not stop.is_set() and (chain := furthest_behind()) is not None:
-            state, chunk = advance(track.states[chain])
+        while not stop.is_set() and (chains := next_chains()):
+            found = steps.advance([track.states[chain] for chain in chains])
             with lock:
-                track.states[chain] = state
-                kept[chain].append(chunk)
-                idle.add(chain)
-            bar.update(CHUNK)
+                for chain, (state, chunk) in zip(chains, found, strict=True):
+                    track.states[chain] = state
+                    kept[chain].append(chunk)
+                idle.update(chains)
+            bar.update(CHUNK * len(chains))
             after(snapshot)
 
     interrupted = False
-    workers = min(len(kept), os.cpu_count() or 1)
+    workers = 1 if steps.method == "vectorized" else min(len(kept), os.cpu_count() or 1)
     with bar, ThreadPoolExecutor(max_workers=workers) as pool:
         futures = [pool.submit(work) for _ in range(workers)]
         try:
@@ -139,6 +175,16 @@ def run_chains(
     for future in futures:
         future.result()
     return interrupted
+
+
+def furthest_behind(
+    kept: Sequence[Sequence[Chunk]], most: int, idle: Iterable[int], method: ChainMethod
+) -> list[int]:
+    """Of idle chains with less than `most` chunks the one with the fewest, or all that have as few where they run as one."""
+    waiting = sorted((len(kept[chain]), chain) for chain in idle if len(kept[chain]) < most)
+    return [chain for length, chain in waiting if length == waiting[0][0]][
+        : 1 if method == "parallel" else None
+    ]
 
 
 def _is_quiet(progress: bool | None) -> bool:

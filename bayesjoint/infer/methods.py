@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import jax
+
+from bayesjoint.infer.chains import ChainMethod
 from bayesjoint.infer.microcanonical import import_blackjax, run_mams, run_mclmc
 from bayesjoint.infer.nuts import run_nuts
 from bayesjoint.infer.roads import Sampler
@@ -16,11 +19,11 @@ GAUSSIAN = ("laplace", "svi")
 CHAINS = ("nuts", "mclmc", "mams")  # which can be noted, resumed and extended
 WARMUP = 300
 LEAST_PARTICLES = 20  # of SMC, which moves them by their covariance
-_LONG_RUNS = ("checkpoint", "until_ess", "max_seconds")
+_OF_CHAINS = ("chain_method", "checkpoint", "until_ess", "max_seconds")
 _OPTIONS: dict[Method, tuple[str, ...]] = {
-    "nuts": ("warmup", "likelihood", "target_accept", "max_tree_depth", "adapt", *_LONG_RUNS),
-    "mclmc": ("warmup", "likelihood", *_LONG_RUNS),
-    "mams": ("warmup", "likelihood", "target_accept", *_LONG_RUNS),
+    "nuts": ("warmup", "likelihood", "target_accept", "max_tree_depth", "adapt", *_OF_CHAINS),
+    "mclmc": ("warmup", "likelihood", *_OF_CHAINS),
+    "mams": ("warmup", "likelihood", "target_accept", *_OF_CHAINS),
     "smc": ("likelihood",),
     "svi": ("likelihood",),
     "laplace": (),
@@ -30,6 +33,11 @@ _OPTIONS: dict[Method, tuple[str, ...]] = {
 def draws_by_default(method: str) -> int:
     """Draws of each chain where none are asked for: fewer where each is rendered, or moved many times."""
     return 1000 if method in CHAINS else 500 if method == "smc" else 250
+
+
+def chain_method_here() -> ChainMethod:
+    """How chains run by default on the device at hand."""
+    return "parallel" if jax.default_backend() == "cpu" else "vectorized"
 
 
 def check_options(method: Method, given: Mapping[str, Any]) -> None:

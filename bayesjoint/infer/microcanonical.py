@@ -18,7 +18,7 @@ import numpy as np
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.adapt import Whitening
-from bayesjoint.infer.chains import CHUNK, Chunk, Limits, Track
+from bayesjoint.infer.chains import CHUNK, Chunk, Limits, Steps, Track
 from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.running import Note, carry_on, chunks_of, collect, keys_of, spent_before, starts_of
 from bayesjoint.infer.space import Program
@@ -100,7 +100,7 @@ def _mclmc(density: Callable, program: Program, static: Hashable, warmup: int):
             kept = (inner.position, -inner.logdensity, squares / count, 2 * count, jnp.ones(()), failed)
             return state._replace(inner=inner, key=later), kept
 
-        return jax.lax.scan(draw, state, None, length=CHUNK)
+        return _chunk(draw, state)
 
     return begin, chunk
 
@@ -149,9 +149,15 @@ def _mams(density: Callable, program: Program, static: Hashable, warmup: int, ac
             )
             return state._replace(inner=inner, key=later), kept
 
-        return jax.lax.scan(draw, state, None, length=CHUNK)
+        return _chunk(draw, state)
 
     return begin, chunk
+
+
+def _chunk(draw: Callable, state: _State) -> tuple[_State, Chunk]:
+    """A chunk of draws, and the state after it."""
+    state, kept = jax.lax.scan(draw, state, None, length=CHUNK)
+    return state, Chunk(*kept, step_size=state.step_size)
 
 
 def _log_density(density: Callable, program: Program, static: Hashable, whitening: Whitening, known: tuple):
@@ -197,12 +203,9 @@ def _run(
         track = Track(states, [[] for _ in states])
     spent = spent_before(known, began)
 
-    def advance(state: _State) -> tuple[_State, Chunk]:
-        state, kept = chunk(state, *arrays)
-        return state, Chunk(*jax.device_get(kept), step_size=np.asarray(state.step_size))
-
+    steps = Steps(chunk, arrays, tuning.chain_method)
     limits = Limits(chunks_of(tuning.draws), 1, deadline, "microcanonical")
-    interrupted = carry_on(advance, track, limits, progress, Note(checkpoint, part, spent, {}))
+    interrupted = carry_on(steps, track, limits, progress, Note(checkpoint, part, spent, {}))
     if interrupted and track.length == 0:
         raise KeyboardInterrupt("stopped before there was a draw to keep")
     x, stats = collect(track.kept, 0, tuning.draws, target.whitening)

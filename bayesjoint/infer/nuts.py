@@ -2,15 +2,15 @@
 
 NumPyro's No-U-Turn kernel (Hoffman & Gelman 2014; Phan et al. 2019) samples u in x = centre + root @ u, where root root^T is
 the fit's covariance, with a unit mass matrix; warm-up adapts the step size. Where the chains' own covariance turns out to be
-another, they go on in coordinates made from that (`adapt.py`). Chains run in compiled chunks of draws, a thread for each
-core, so progress, Ctrl-C and the compilation cache all work without callbacks from compiled code.
+another, they go on in coordinates made from that (`adapt.py`). Chains run in compiled chunks of draws (`chains.py`), so
+progress, Ctrl-C and the compilation cache all work without callbacks from compiled code.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ from numpyro.infer.util import ParamInfo
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.adapt import Whitening, is_needed, learnt
-from bayesjoint.infer.chains import CHUNK, Chunk, Limits, Track
+from bayesjoint.infer.chains import CHUNK, Chunk, Limits, Steps, Track
 from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.running import Note, carry_on, chunks_of, collect, keys_of, spent_before, starts_of
 from bayesjoint.infer.space import Program
@@ -67,8 +67,8 @@ def _kernel(
             rng_key=key,
         )
 
-    @partial(quick_jit, static_argnames="draws")
-    def chunk(state, whitening, known, draws: int):
+    @quick_jit
+    def chunk(state, whitening, known):
         def one(state, _):
             state = step(state, (whitening, known), {})
             kept = (
@@ -81,7 +81,8 @@ def _kernel(
             )
             return state, kept
 
-        return jax.lax.scan(one, state, None, length=draws)
+        state, kept = jax.lax.scan(one, state, None, length=CHUNK)
+        return state, Chunk(*kept, step_size=state.adapt_state.step_size)
 
     return first, chunk
 
@@ -137,10 +138,10 @@ def run_nuts(
     spent, skipped, interrupted = spent_before(known, began), tuning.warmup, False
 
     def run(most: int, least: int, name: str = "NUTS") -> bool:
-        advance = partial(_advance, chunk, whitening, target.known)
+        steps = Steps(chunk, (whitening, target.known), tuning.chain_method)
         moved = {} if whitening is target.whitening else whitening._asdict()
         limits = Limits(most, least, deadline, name)
-        return carry_on(advance, track, limits, progress, Note(checkpoint, part, spent, moved))
+        return carry_on(steps, track, limits, progress, Note(checkpoint, part, spent, moved))
 
     new = Whitening(known["centre"], known["root"]) if "root" in known else None
     if new is None:
@@ -202,9 +203,3 @@ def _resumed(first, target: Target, tuning: Tuning, known: dict[str, np.ndarray]
     u, key = np.zeros(len(target.whitening.centre)), keys_of(tuning)[0]
     like = jax.eval_shape(first, u, np.zeros(()), u, key, target.whitening, target.known)
     return Track.unpack(known, tuning.chains, like)
-
-
-def _advance(chunk, whitening: Whitening, known: tuple, state) -> tuple[Any, Chunk]:
-    """Run one compiled chunk of a chain."""
-    state, kept = chunk(state, whitening, known, CHUNK)
-    return state, Chunk(*jax.device_get(kept), step_size=np.asarray(state.adapt_state.step_size))

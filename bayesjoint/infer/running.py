@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from bayesjoint.infer.adapt import Whitening
-from bayesjoint.infer.chains import CHUNK, Chunk, Limits, Track, run_chains
+from bayesjoint.infer.chains import CHUNK, Chunk, Limits, Steps, Track, furthest_behind, run_chains
 from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.target import Target, Tuning
 
@@ -38,7 +38,7 @@ def spent_before(known: dict[str, np.ndarray], since: float) -> dict[str, float]
 
 
 def carry_on(
-    advance: Callable[[Any], tuple[Any, Chunk]],
+    steps: Steps,
     track: Track,
     limits: Limits,
     progress: bool | None,
@@ -46,7 +46,7 @@ def carry_on(
 ) -> bool:
     """Carry chains on, noting them on the way; whether it was interrupted. `note.spent` is carried on too."""
     began = time.perf_counter()
-    _first_chunk(advance, track, limits)  # compiles, before threads share the program
+    _first_chunk(steps, track, limits)  # compiles, before threads share the program
     note.spent["compile"] += (compiled := time.perf_counter()) - began
 
     def packed(track: Track) -> dict:
@@ -56,17 +56,18 @@ def carry_on(
     def after(snapshot: Callable[[], Track]) -> None:
         note.checkpoint.offer(note.part, lambda: packed(snapshot()))
 
-    interrupted = run_chains(advance, track, limits, progress, after)
+    interrupted = run_chains(steps, track, limits, progress, after)
     note.checkpoint.note(note.part, packed(track))
     note.spent["sample"] += time.perf_counter() - compiled
     return interrupted
 
 
-def _first_chunk(advance, track: Track, limits: Limits) -> None:
-    """One chunk of the chain that is furthest behind, if any is."""
-    chain = min(range(len(track.kept)), key=lambda c: len(track.kept[c]))
-    if len(track.kept[chain]) < limits.chunks:
-        track.states[chain], chunk = advance(track.states[chain])
+def _first_chunk(steps: Steps, track: Track, limits: Limits) -> None:
+    """One chunk of what is furthest behind, if anything is."""
+    chains = furthest_behind(track.kept, limits.chunks, range(len(track.kept)), steps.method)
+    found = steps.advance([track.states[chain] for chain in chains]) if chains else []
+    for chain, (state, chunk) in zip(chains, found, strict=True):
+        track.states[chain] = state
         track.kept[chain].append(chunk)
 
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from bayesjoint.infer.adapt import Adapt, Whitening
+from bayesjoint.infer.chains import ChainMethod
 from bayesjoint.infer.space import Program
 
 
@@ -48,6 +49,7 @@ class Tuning(NamedTuple):
     target_accept: float | None = None
     max_tree_depth: int | None = None
     adapt: Adapt = "auto"
+    chain_method: ChainMethod = "parallel"
 
     def or_else(self, **values: Any) -> Tuning:
         """With these values where none is given."""

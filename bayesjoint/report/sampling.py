@@ -14,6 +14,7 @@ import numpy as np
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.adapt import Adapt
 from bayesjoint.infer.approximate import approximate_program
+from bayesjoint.infer.chains import ChainMethod
 from bayesjoint.infer.checkpoint import Checkpoint, fingerprint
 from bayesjoint.infer.fit import MapFit, fit_map, pack_fit, unpack_fit
 from bayesjoint.infer.methods import (
@@ -22,6 +23,7 @@ from bayesjoint.infer.methods import (
     LEAST_PARTICLES,
     WARMUP,
     Method,
+    chain_method_here,
     check_options,
     draws_by_default,
     sampler_of,
@@ -51,6 +53,7 @@ def sample(
     target_accept: float | None = None,
     max_tree_depth: int | None = None,
     adapt: Adapt = "auto",
+    chain_method: ChainMethod | None = None,
     progress: bool | None = None,
     provenance: Mapping[str, Any] | None = None,
     checkpoint: str | os.PathLike | None = None,
@@ -98,6 +101,9 @@ def sample(
         Whether chains go on, after `warmup`, in coordinates made from the covariance of their draws instead of the fit's:
         "auto" does so where the two are far apart (an index at the end of its prior, blends, faint galaxies), and then
         spends up to 100 more draws of each chain on the step size.
+    chain_method : {"parallel", "vectorized"}, optional
+        Chains on threads, one for each core, or all in one program; by default "parallel" on a CPU and "vectorized" on an
+        accelerator. Draws differ by rounding, which warm-up amplifies.
     progress : bool, optional
         Show a progress bar; by default only in a terminal or a notebook.
     provenance : dict, optional
@@ -159,7 +165,12 @@ def sample(
             f"sample wants a bj.ImageSet, got {type(images).__name__}: wrap images as bj.ImageSet([...])"
         )
     own = {"warmup": warmup, "target_accept": target_accept, "max_tree_depth": max_tree_depth}
-    own |= {"checkpoint": checkpoint, "until_ess": until_ess, "max_seconds": max_seconds}
+    own |= {
+        "chain_method": chain_method,
+        "checkpoint": checkpoint,
+        "until_ess": until_ess,
+        "max_seconds": max_seconds,
+    }
     own |= {
         "likelihood": likelihood if likelihood != "auto" else None,
         "adapt": adapt if adapt != "auto" else None,
@@ -174,7 +185,9 @@ def sample(
             check_whole(name, count, least)
     if target_accept is not None and not 0 < target_accept < 1:
         raise ValueError(f"target_accept must lie between 0 and 1, got {target_accept!r}")
-    for name, value, kinds in (("likelihood", likelihood, Likelihood), ("adapt", adapt, Adapt)):
+    chain_method = chain_method_here() if chain_method is None else chain_method
+    words = {"likelihood": (likelihood, Likelihood), "adapt": (adapt, Adapt)}
+    for name, (value, kinds) in (words | {"chain_method": (chain_method, ChainMethod)}).items():
         if value not in get_args(kinds):
             raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}, got {value!r}")
     _check_limits(until_ess, max_seconds)
@@ -185,6 +198,7 @@ def sample(
         target_accept=None if target_accept is None else float(target_accept),
         max_tree_depth=None if max_tree_depth is None else int(max_tree_depth),
         adapt=adapt,
+        chain_method=chain_method,
     )
     settings = {**tuning._asdict(), "likelihood": likelihood, "method": method}
     sampler = None if method in GAUSSIAN else sampler_of(method)

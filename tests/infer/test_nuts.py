@@ -10,6 +10,7 @@ import bayesjoint as bj
 from bayesjoint.infer import chains, nuts, running
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.sampler import sample_program
+from bayesjoint.report.statistics import arviz
 
 
 @pytest.fixture(scope="module", params=["exact", "compressed"])
@@ -41,13 +42,16 @@ def test_fit_is_the_closed_form(linear):
 
 
 def test_draws_follow_the_closed_form(linear):
+    *_, draws, truth = linear
+    check_against(truth, draws)
+
+
+def check_against(truth, draws):
     """Whitened by the true posterior the draws are a standard normal: means, covariance and whole distribution."""
-    *_, draws, (mean, covariance) = linear
+    mean, covariance = truth
     root = np.linalg.cholesky(covariance)
     white = np.linalg.solve(root, (draws.unconstrained.reshape(-1, 3) - mean).T)
-    import arviz
-
-    ess = np.array([arviz.ess(w.reshape(4, -1)) for w in white])
+    ess = np.array([arviz().ess(w.reshape(4, -1)) for w in white])
     assert ess.min() > 1500
     assert np.all(np.abs(white.mean(axis=1)) < 4 / np.sqrt(ess))
     assert np.allclose(np.cov(white), np.eye(3), atol=4 * np.sqrt(2 / ess.min()))
@@ -87,6 +91,46 @@ def test_same_seed_same_draws(linear, scene):
     assert first.unconstrained.shape == (2, 40, 3) and first.step_size.shape == (2,)
 
 
+def test_vectorized_chains_are_those_of_threads(linear, scene):
+    """The same keys and starts: the same draws, as long as warm-up is too short to amplify their rounding."""
+    images, fit, draws, _ = linear
+    likelihood = "exact" if draws.likelihood_errors is None else "compressed"
+    options = {"draws": 200, "chains": 3, "warmup": 10, "seed": 5, "adapt": "never"}
+    threads, vectorized = (
+        run(scene.linear_program, images, fit, likelihood, chain_method=method, **options)
+        for method in ("parallel", "vectorized")
+    )
+    apart = np.abs(threads.unconstrained - vectorized.unconstrained) / np.sqrt(np.diag(fit.covariance))
+    assert apart.max() < 1e-9
+    assert np.allclose(threads.step_size, vectorized.step_size, rtol=1e-9)
+    assert np.array_equal(threads.stats["n_steps"], vectorized.stats["n_steps"])
+
+
+def test_vectorized_chains_follow_the_closed_form(linear, scene):
+    images, fit, draws, truth = linear
+    likelihood = "exact" if draws.likelihood_errors is None else "compressed"
+    options = {"draws": 1000, "chains": 4, "warmup": 150, "seed": 4}
+    check_against(
+        truth, run(scene.linear_program, images, fit, likelihood, chain_method="vectorized", **options)
+    )
+
+
+def test_vectorized_chains_go_on_from_any_lengths():
+    """A chain that is ahead waits for the others, as after Ctrl-C on threads."""
+    seen = []
+
+    class Counting(chains.Steps):
+        def advance(self, states):
+            seen.append(list(states))
+            return [(state + 1, fake_chunk(state)) for state in states]
+
+    track = chains.Track([0, 2, 0], [[], [fake_chunk(0), fake_chunk(1)], []])
+    steps = Counting(None, (), "vectorized")
+    assert not chains.run_chains(steps, track, chains.Limits(3), progress=False)
+    assert seen == [[0, 0], [1, 1], [2, 2, 2]] and track.states == [3, 3, 3]
+    assert [[chunk.u[0, 0] for chunk in chain] for chain in track.kept] == [[0, 1, 2]] * 3
+
+
 def fake_chunk(k):
     """A chunk of draws whose u are k."""
     row = np.zeros(chains.CHUNK)
@@ -110,7 +154,7 @@ def test_interruption_keeps_the_draws_so_far(monkeypatch):
     seen: dict[int, list[int]] = {0: [], 1: []}
     interrupted_wait.calls, interrupted_wait.seen, interrupted_wait.pause = 0, seen, threading.Event()
 
-    def advance(state):
+    def chunk(state):
         chain, k = state
         interrupted_wait.pause.wait(0.005)
         seen[chain].append(k)
@@ -118,7 +162,7 @@ def test_interruption_keeps_the_draws_so_far(monkeypatch):
 
     monkeypatch.setattr(chains, "wait", interrupted_wait)
     track = chains.Track([(0, 0), (1, 0)], [[], []])
-    assert chains.run_chains(advance, track, chains.Limits(100_000), progress=False)
+    assert chains.run_chains(chains.Steps(chunk, ()), track, chains.Limits(100_000), progress=False)
     kept = track.kept
     assert all(3 <= len(chunks) < 100_000 for chunks in kept)
     whitening = nuts.Whitening(np.ones(3), 2 * np.eye(3))
@@ -136,11 +180,13 @@ def test_interruption_in_warmup_says_so(linear, scene, monkeypatch):
 
 
 def test_a_chain_that_fails_raises():
-    def advance(state):
+    def chunk(state):
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        chains.run_chains(advance, chains.Track([0, 1], [[], []]), chains.Limits(3), progress=False)
+        chains.run_chains(
+            chains.Steps(chunk, ()), chains.Track([0, 1], [[], []]), chains.Limits(3), progress=False
+        )
 
 
 @pytest.mark.parametrize(
@@ -153,6 +199,10 @@ def test_a_chain_that_fails_raises():
         ({"draws": "many"}, "draws must be a whole number from 1 on, got 'many'"),
         ({"seed": -1}, "seed must be a whole number from 0 on, got -1"),
         ({"max_tree_depth": 0}, "max_tree_depth must be a whole number from 1 on, got 0"),
+        (
+            {"chain_method": "sequential"},
+            "chain_method must be one of parallel, vectorized, got 'sequential'",
+        ),
         ({"target_accept": 1.5}, "target_accept must lie between 0 and 1, got 1.5"),
     ],
 )
