@@ -128,7 +128,7 @@ def likelihoods(args: argparse.Namespace) -> list:
 
 def _warmed_up(posterior: Any) -> float:
     """Bulk effective draws a second of chains that go on: as many draws again take no warm-up."""
-    more = posterior.extend(posterior.idata.posterior.sizes["draw"], progress=False)
+    more = posterior.extend(draws=posterior.idata.posterior.sizes["draw"], progress=False)
     before, after = (json.loads(one.idata.attrs["seconds"])["sample"] for one in (posterior, more))
     return more.least_ess()[1] / (2 * (after - before))
 
