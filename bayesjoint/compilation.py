@@ -14,6 +14,10 @@ from jax.errors import JaxRuntimeError
 from jax.experimental.compilation_cache import compilation_cache
 
 LEAST_SECONDS = 0.1
+_NOBODYS_CHOICE = (
+    "1",
+    "3",
+)  # of TF_CPP_MIN_LOG_LEVEL: what JAX sets where it is not set, and what this package does
 
 
 def enable_compilation_cache(directory: str | os.PathLike | None = None) -> Path:
@@ -53,7 +57,20 @@ def enable_compilation_cache(directory: str | os.PathLike | None = None) -> Path
     jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     compilation_cache.reset_cache()  # JAX settles at the first compilation whether there is a cache
+    _hush_false_alarms()
     return folder
+
+
+def _hush_false_alarms() -> None:
+    """Hide what XLA reports, wrongly, of each program that it loads on some processors (openxla/xla#44565).
+
+    The package asks for that when it is imported, which is too late where JAX was imported before.
+    """
+    config: Any = jax.config
+    is_free = os.environ.get("TF_CPP_MIN_LOG_LEVEL") in _NOBODYS_CHOICE
+    if is_free and config.jax_logging_level in (None, "NOTSET"):
+        for level in ("CRITICAL", "NOTSET"):  # XLA keeps the first, JAX's own loggers the second
+            jax.config.update("jax_logging_level", level)
 
 
 def _default_folder() -> Path:

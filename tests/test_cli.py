@@ -415,3 +415,20 @@ def test_help_and_version(option):
     assert done.returncode == 0, done.stderr
     assert "bayesjoint" in done.stdout
     assert "bayesjoint" in done.stdout
+
+
+def test_programs_loaded_from_the_cache_are_not_reported(tmp_path):
+    """Also where JAX was imported before the package; XLA does so, as of errors, on some processors."""
+    code = (
+        "import jax, jax.numpy as jnp, logging, bayesjoint as bj; "
+        f"bj.enable_compilation_cache({str(tmp_path)!r}); "
+        "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0); "
+        "print(jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((9, 9))).shape, logging.getLogger('jax').handlers)"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TF_CPP", "JAX"))
+    }
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == ("(9, 9) []\n", "")
+    assert list(tmp_path.iterdir())
