@@ -69,6 +69,7 @@ from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.program_plot import plot_program
 from bayesjoint.report.rgb_plot import plot_rgb
 from bayesjoint.report.sampling import sample
+from bayesjoint.report.sampling_groups import sample_groups
 from bayesjoint.report.sources_plot import plot_sources, plot_windows
 
 __all__ = [
@@ -152,6 +153,7 @@ __all__ = [
     "sample_brightness",
     "sample_bulge_disc",
     "sample_flux",
+    "sample_groups",
     "sample_light_curve",
     "sample_noise_floor",
     "sample_noise_scale",

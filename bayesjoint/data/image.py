@@ -6,6 +6,7 @@ are static; the WCS, PSF object and provenance stay with the image outside compi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -43,6 +44,7 @@ _ARRAYS = (
     "whitening",
 )
 _STATIC = ("name", "band", "shape", "fft_shape", "orders", "psf_weights", "window_lattices")
+_PSF_ROOM = 4.0  # FWHM of the PSF, by which windows are wider than sources
 
 
 @jax.tree_util.register_pytree_node_class
@@ -236,6 +238,11 @@ class Image:
         new.__dict__.update(self.__dict__)
         new.windows, new.window_lattices = tuple(zip(*found, strict=True)) or ((), ())
         return new
+
+    def with_source_windows(self, widths: Sequence[float]) -> Image:
+        """The same image with windows for sources of these widths, arcsec: wider by what its PSF needs."""
+        room = _PSF_ROOM * self.psf.fwhm_arcsec(self.pixel_scale)
+        return self.with_windows(*(width + room for width in widths))
 
     def without_data(self) -> Image:
         """The same image with its pixels unknown (`data` is None): `observe` then samples them, to predict data."""

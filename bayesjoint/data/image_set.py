@@ -21,8 +21,6 @@ from bayesjoint.data.stacking import members_of, stacks_of, unstack
 if TYPE_CHECKING:
     from astropy.table import Table
 
-PSF_ROOM = 4.0  # FWHM of an image's PSF, by which its windows are wider than sources
-
 
 @jax.tree_util.register_pytree_node_class
 class ImageSet(Sequence[Image]):
@@ -131,7 +129,7 @@ class ImageSet(Sequence[Image]):
 
         Images no larger than a window draw its sources as a whole.
         """
-        return self._with_originals(tuple(image.with_windows(*widths) for image in self.originals))
+        return self.with_images(tuple(image.with_windows(*widths) for image in self.originals))
 
     def with_sources(self, table: Table, mask_others: bool = False) -> ImageSet:
         """The same images, with the sources of a field and windows to draw them in: what `scene_model` wants.
@@ -153,13 +151,8 @@ class ImageSet(Sequence[Image]):
         sources = source_start(table, self.bands, float(self.start.seeing), self.frame)
         check_seen(self.originals, sources.parents, sources.position)
         check_bands(self.originals, self.bands, sources.parents, sources.position)
-        widened = (
-            image.with_windows(
-                *(w + PSF_ROOM * image.psf.fwhm_arcsec(image.pixel_scale) for w in sources.widths)
-            )
-            for image in (self._without_others(table) if mask_others else self.originals)
-        )
-        new = self._with_originals(tuple(widened))
+        images = self._without_others(table) if mask_others else self.originals
+        new = self.with_images(tuple(image.with_source_windows(sources.widths) for image in images))
         new.sources = sources
         return new
 
@@ -212,11 +205,13 @@ class ImageSet(Sequence[Image]):
                 f"got {len(correlations)} correlations for {len(self)} images: give one for each, or None"
             )
         pairs = zip(self, correlations, strict=True)
-        return self._with_originals(tuple(image.with_noise_correlation(each) for image, each in pairs))
+        return self.with_images(tuple(image.with_noise_correlation(each) for image, each in pairs))
 
-    def _with_originals(self, images: tuple[Image, ...]) -> ImageSet:
+    def with_images(self, images: tuple[Image, ...]) -> ImageSet:
+        """Other images of the same names, bands and frame; starting values, which set the priors, and sources stay."""
         new = object.__new__(ImageSet)
         new.__dict__.update(self.__dict__, originals=images, members=members_of(images))
+        new._index(tuple((image.name, image.band, image.shape) for image in images))
         new.stacks = stacks_of([[images[i] for i in members] for members in new.members])
         return new
 

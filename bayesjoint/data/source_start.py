@@ -131,6 +131,29 @@ class SourceStart:
         has = range(len(self)) if parameter == "centre" else self.of_kind("galaxy")
         return np.array([i for i in has if owner[i] == i and not held[i]], int)
 
+    def subset(self, members: Sequence[int]) -> SourceStart:
+        """Some of the components, in this order, under names that say nothing but their number.
+
+        What they are tied to must be among them.
+        """
+        rows, number = np.array(members), {member: i for i, member in enumerate(members)}
+        parents = list(dict.fromkeys(self.parents[i] for i in members))
+        label = {parent: f"s{i}" for i, parent in enumerate(parents)}
+        window = tuple(self.window[i] for i in members)
+        used = sorted(set(window))
+        arrays = {name: np.asarray(getattr(self, name))[..., rows] for name in _FIELDS if name != "position"}
+        return SourceStart(
+            position=np.asarray(self.position)[rows],
+            **arrays,
+            names=tuple(label[self.parents[i]] + self.names[i][len(self.parents[i]) :] for i in members),
+            kinds=tuple(self.kinds[i] for i in members),
+            parents=tuple(label[self.parents[i]] for i in members),
+            owner=Structure(*(tuple(number[own[i]] for i in members) for own in self.owner)),
+            held=Structure(*(tuple(own[i] for i in members) for own in self.held)),
+            window=tuple(used.index(w) for w in window),
+            widths=tuple(self.widths[w] for w in used),
+        )
+
     @property
     def plates(self) -> dict[str, int]:
         """Lengths of the plates that a program of all of them samples in."""

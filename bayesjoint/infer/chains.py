@@ -137,7 +137,7 @@ def run_chains(
     idle = set(range(len(kept)))
     done = sum(min(len(chain), limits.chunks) for chain in kept)
     total = CHUNK * len(kept) * limits.chunks
-    bar = tqdm(total=total, initial=CHUNK * done, desc=limits.name, unit="draw", disable=_is_quiet(progress))
+    bar = tqdm(total=total, initial=CHUNK * done, desc=limits.name, unit="draw", disable=is_quiet(progress))
 
     def snapshot() -> Track:
         with lock:
@@ -187,7 +187,8 @@ def furthest_behind(
     ]
 
 
-def _is_quiet(progress: bool | None) -> bool:
+def is_quiet(progress: bool | None) -> bool:
+    """Whether no progress bar is to be shown; by default outside terminals and notebooks."""
     if progress is not None:
         return not progress
     return not (sys.stderr.isatty() or "ipykernel" in sys.modules)

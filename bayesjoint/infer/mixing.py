@@ -18,6 +18,7 @@ R_HAT_FAILURE = 1.05
 ESS_WANTED = 400
 ESS_FAILURE = 100
 BFMI_LIMIT = 0.3
+TOLERATED_NARROWING = 0.02
 Q_THIN, Q_ROUND = 0.05, 0.98
 
 
@@ -155,6 +156,14 @@ def judge_likelihood(errors: np.ndarray, k_hat: float) -> Finding:
     what = f"{what} (rms {rms:.2g}, PSIS k-hat {k_hat:.2f})"
     severity: Severity = "warning" if rms <= 0.3 and k_hat <= 0.7 else "fail"
     return Finding(severity, what, rms, 'sample with likelihood="exact", or "auto", which does so by itself')
+
+
+def judge_groups(narrowing: float) -> Finding:
+    """Judge what sampling a field in groups left out: by how much errors are too small at most, as a part of them."""
+    what = f"sources were sampled in groups: by the fit's covariance no error is too small by over {narrowing:.1%}"
+    if narrowing <= TOLERATED_NARROWING:
+        return Finding("ok", what, narrowing)
+    return Finding("warning", what, narrowing, "sample in larger groups: give a smaller coupling=")
 
 
 def judge_edges(

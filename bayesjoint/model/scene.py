@@ -24,7 +24,7 @@ from bayesjoint.model.rows import deterministic_rows
 
 
 @dataclass(frozen=True)
-class _Scene:
+class Scene:
     """A program that compares, and travels to other processes, by what it is."""
 
     name: str
@@ -67,7 +67,7 @@ def scene_model(name: str = "source", *, sky: bool = True) -> Callable[[ImageSet
     program : function of an ImageSet
         Equal for equal arguments, so that what was compiled for one field serves the next of as many sources.
     """
-    return _Scene(name, sky)
+    return Scene(name, sky)
 
 
 def sample_sources(name: str, images: ImageSet, sources: SourceStart) -> list[Any]:

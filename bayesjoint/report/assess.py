@@ -11,7 +11,13 @@ from bayesjoint.infer.draws import Importance
 from bayesjoint.infer.goodness import Goodness, judge_fit, judge_images
 from bayesjoint.infer.importance import judge_importance
 from bayesjoint.infer.microcanonical import judge_bias
-from bayesjoint.infer.mixing import judge_convergence, judge_edges, judge_likelihood, judge_sampler
+from bayesjoint.infer.mixing import (
+    judge_convergence,
+    judge_edges,
+    judge_groups,
+    judge_likelihood,
+    judge_sampler,
+)
 from bayesjoint.infer.verdict import Finding, Verdict
 from bayesjoint.report.quantities import Quantity
 
@@ -28,6 +34,7 @@ def assess(
     incompressible: str = "",
     importance: Importance | None = None,
     method: str = "nuts",
+    narrowing: float | None = None,
 ) -> Verdict:
     """Whether to trust a posterior.
 
@@ -55,6 +62,8 @@ def assess(
         Of draws of a Gaussian, which are judged by that instead of by the mixing of chains.
     method : str
         What made the draws.
+    narrowing : float, optional
+        Of a field sampled in groups: see `infer.groups`.
     """
     scalars = [q for q in found if q.parameter != "mag"]
     if importance is not None:
@@ -70,6 +79,7 @@ def assess(
         findings += [judge_bias(stats["energy"], len(scalars))] if is_biased else []
     if likelihood_errors is not None:
         findings.append(judge_likelihood(*likelihood_errors))
+    findings += [] if narrowing is None else [judge_groups(narrowing)]
     if incompressible:
         findings.append(
             Finding("note", f"the exact likelihood was sampled, as {incompressible} cannot be compressed")

@@ -245,6 +245,7 @@ class Results:
             checked,
             obstacle,
             *how,
+            self.idata.attrs.get("narrowing"),
         )
 
     @property

@@ -21,9 +21,7 @@ from bayesjoint.infer.methods import (
     CHAINS,
     GAUSSIAN,
     LEAST_PARTICLES,
-    WARMUP,
     Method,
-    chain_method_here,
     check_options,
     draws_by_default,
     sampler_of,
@@ -31,10 +29,9 @@ from bayesjoint.infer.methods import (
 from bayesjoint.infer.roads import Likelihood
 from bayesjoint.infer.sampler import sample_program
 from bayesjoint.infer.space import Program, find_latents
-from bayesjoint.infer.target import Tuning
-from bayesjoint.report.counts import check_whole
 from bayesjoint.report.extending import continuation, model_images, run_until
 from bayesjoint.report.posterior import Posterior
+from bayesjoint.report.sampling_options import check_choices, check_limits, tuning_of
 
 SAME_FIT = 1e-3  # standard deviations
 
@@ -176,30 +173,21 @@ def sample(
         "adapt": adapt if adapt != "auto" else None,
     }
     check_options(method, {name: value for name, value in own.items() if value is not None})
-    draws = draws_by_default(method) if draws is None else draws
-    warmup = WARMUP if warmup is None else warmup
-    least = LEAST_PARTICLES if method == "smc" else 1
-    counts = {"draws": (draws, least), "chains": (chains, 1), "warmup": (warmup, 10), "seed": (seed, 0)}
-    for name, (count, least) in (counts | {"max_tree_depth": (max_tree_depth, 1)}).items():
-        if not (name == "max_tree_depth" and count is None):
-            check_whole(name, count, least)
-    if target_accept is not None and not 0 < target_accept < 1:
-        raise ValueError(f"target_accept must lie between 0 and 1, got {target_accept!r}")
-    chain_method = chain_method_here() if chain_method is None else chain_method
-    words = {"likelihood": (likelihood, Likelihood), "adapt": (adapt, Adapt)}
-    for name, (value, kinds) in (words | {"chain_method": (chain_method, ChainMethod)}).items():
-        if value not in get_args(kinds):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}, got {value!r}")
-    _check_limits(until_ess, max_seconds)
-    deadline = time.monotonic() + (np.inf if max_seconds is None else max_seconds)
-    args = jax.device_put((images, *more))
-    tuning = Tuning(
-        *(int(number) for number in (draws, chains, warmup, seed)),
-        target_accept=None if target_accept is None else float(target_accept),
-        max_tree_depth=None if max_tree_depth is None else int(max_tree_depth),
+    check_choices({"likelihood": (likelihood, Likelihood), "adapt": (adapt, Adapt)})
+    check_limits(until_ess, max_seconds)
+    tuning = tuning_of(
+        draws_by_default(method) if draws is None else draws,
+        chains,
+        warmup,
+        seed,
+        least=LEAST_PARTICLES if method == "smc" else 1,
+        target_accept=target_accept,
+        max_tree_depth=max_tree_depth,
         adapt=adapt,
         chain_method=chain_method,
     )
+    deadline = time.monotonic() + (np.inf if max_seconds is None else max_seconds)
+    args = jax.device_put((images, *more))
     settings = {**tuning._asdict(), "likelihood": likelihood, "method": method}
     sampler = None if method in GAUSSIAN else sampler_of(method)
     store = _store(checkpoint, program, args, settings)
@@ -216,8 +204,8 @@ def sample(
         )
     elif late and likelihood == "auto" and not kept.likelihood_holds:
         stopped = f"max_seconds={max_seconds:g} passed before the compressed likelihood was made to hold"
-    elif late and (count := kept.stats["lp"].shape[1]) < draws:
-        stopped = f"max_seconds={max_seconds:g} passed after {count} of {draws} draws a chain"
+    elif late and (count := kept.stats["lp"].shape[1]) < tuning.draws:
+        stopped = f"max_seconds={max_seconds:g} passed after {count} of {tuning.draws} draws a chain"
     tuning = tuning._replace(draws=kept.stats["lp"].shape[1])
     going_on = continuation(store, kept, tuning, fit.layout, fit.unconstrained) if method in CHAINS else None
     models, own_noise = model_images(program, args, fit.layout, images, kept)
@@ -251,7 +239,7 @@ def _fit_of(
     if init is None and known:
         return unpack_fit(program, images, args, find_latents(program, args), known)
     fit = init if init is not None else fit_map(program, images, *args[1:], progress=progress)
-    _check_init(program, args, fit)
+    check_init(program, args, fit)
     if not known:
         store.note("fit", pack_fit(fit))
         return fit
@@ -265,13 +253,7 @@ def _fit_of(
     return replace(fit, unconstrained=z, covariance=covariance)
 
 
-def _check_limits(until_ess: float | None, max_seconds: float | None) -> None:
-    for name, limit in {"until_ess": until_ess, "max_seconds": max_seconds}.items():
-        if limit is not None and not limit > 0:
-            raise ValueError(f"{name} must be a positive number, got {limit!r}")
-
-
-def _check_init(program: Program, args: tuple, fit: MapFit) -> None:
+def check_init(program: Program, args: tuple, fit: MapFit) -> None:
     """The fit must be of this program, on images of these bands: else latents would go astray."""
     if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise ValueError(

@@ -1,0 +1,81 @@
+"""Parts of images: boxes of pixels with the geometry, noise and PSF that they have in the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import replace
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bayesjoint.data.image import Image
+from bayesjoint.data.image_set import ImageSet
+from bayesjoint.data.psf_basis import PolynomialWeights, StampBasisPSF
+from bayesjoint.data.transfer import PointSpread
+
+
+class Box(NamedTuple):
+    """Pixels of an image: the first in x and y, and how many."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Of arrays [y, x]."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+
+def box_within(shape: tuple[int, int], low: np.ndarray, high: np.ndarray) -> Box:
+    """A square box about the pixels from `low` to `high` (x, y), in the image; as wide as an image that is too small for it.
+
+    There are few sizes, so that what is compiled for one box serves most others.
+    """
+    least = float(np.max(high - low))
+    side = next(size for size in _sides() if size >= least)
+    sides = [min(pixels, side) for pixels in shape[::-1]]
+    firsts = [
+        int(np.clip(np.floor(middle - own / 2), 0, pixels - own))
+        for middle, own, pixels in zip((low + high) / 2, sides, shape[::-1], strict=True)
+    ]
+    return Box(*firsts, *sides)
+
+
+def _sides() -> Iterator[int]:
+    """32, 48, 64, 96, 128, ... pixels."""
+    return (int(2**power * part) for power in count(5) for part in (1.0, 1.5))
+
+
+def cut_image(image: Image, box: Box) -> Image:
+    """The pixels of a box as an image; windows are those of the whole, on lattices of its size."""
+    if (box.height, box.width) == image.shape:
+        return image
+    new = object.__new__(Image)
+    new.__dict__.update(image.__dict__)
+    new.data, new.invvar = image.data[box.slices], image.invvar[box.slices]
+    new.wcs, new.shape = image.wcs.slice(box.slices), (box.height, box.width)
+    new.psf = _shifted(image.psf, box)
+    new._set_geometry(image.frame, f"image {image.name!r}")
+    new._set_noise(image.noise_correlation, f"image {image.name!r}")
+    return new
+
+
+def cut_images(images: ImageSet, boxes: Sequence[Box], widths: Sequence[float]) -> ImageSet:
+    """A box of each image, with windows of `widths` (arcsec, PSFs apart); what sets the priors stays as it was."""
+    cut = (cut_image(image, box) for image, box in zip(images, boxes, strict=True))
+    return images.with_images(tuple(image.with_source_windows(widths) for image in cut))
+
+
+def _shifted(psf: PointSpread, box: Box) -> PointSpread:
+    """The PSF in the pixels of a box: where it varies over the image, with its places counted from the box's corner."""
+    if not (isinstance(psf, StampBasisPSF) and isinstance(psf.weights, PolynomialWeights)):
+        return psf
+    origin = psf.weights.origin
+    weights: Any = replace(psf.weights, origin=(origin[0] - box.x, origin[1] - box.y))
+    new = copy(psf)
+    new.weights = weights
+    return new

@@ -1,0 +1,197 @@
+"""Fields taken apart: which latents are whose, which sources belong together, and that a group is the field about it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.fields import GALAXIES, field
+from helpers.scenes import make_image, rendered
+
+import bayesjoint as bj
+from bayesjoint.data.cutouts import Box, box_within, cut_image
+from bayesjoint.infer.draws import constrain
+from bayesjoint.infer.groups import find_groups, latents_of, piece_of
+from bayesjoint.infer.space import find_latents, log_posterior
+
+
+@pytest.fixture(scope="module")
+def case():
+    """The field in r and a sharp second band, and its fit."""
+    images = field(names=("r",))
+    twin = images[0].with_data(images[0].data + 3.0)
+    twin.name = twin.band = "i"
+    images = bj.ImageSet([images[0], twin])
+    images = images.with_sources(bj.find_sources(images))
+    return images, bj.fit_map(bj.scene_model(), images, progress=False)
+
+
+def edited(images):
+    """The same field with sources that are held, tied, and of two parts."""
+    table = bj.find_sources(images)
+    table["fixed"], table["tied"] = "", ""
+    galaxies = np.flatnonzero(table["kind"] == "galaxy")
+    fixed, tied = ["" for _ in table], ["" for _ in table]
+    fixed[galaxies[0]] = "n=2, q"
+    tied[galaxies[1]] = f"n={table['name'][galaxies[2]]}"
+    table["fixed"], table["tied"] = fixed, tied
+    kinds = [str(kind) for kind in table["kind"]]
+    kinds[galaxies[2]] = "bulge+disc"
+    table["kind"] = kinds
+    tied[galaxies[1]] = f"n={table['name'][galaxies[0]]}"
+    fixed[galaxies[0]] = "q"
+    table["fixed"], table["tied"] = fixed, tied
+    return images.with_sources(table)
+
+
+def test_latents_move_the_sources_that_they_are_said_to_be_of(case):
+    images = edited(case[0])
+    sources, args = images.sources, jax.device_put((images,))
+    layout = find_latents(bj.scene_model(), args)
+    z = np.random.default_rng(0).normal(size=layout.size)
+    moved = z + 0.01 * np.eye(layout.size)
+    found = constrain(bj.scene_model(), layout, np.concatenate([z[None], moved])[None], args)
+    told = {name: value[0] for name, value in found.items() if name not in layout.names}
+    for k, latent in enumerate(latents_of(layout, sources, "source")):
+        changed = {n for n, v in told.items() if not np.allclose(v[k + 1], v[0], rtol=1e-12, atol=0)}
+        whose = {n.split("_")[0] for n in changed}
+        tied = {
+            sources.parents[i]
+            for parameter in sources.owner._fields
+            for i, owner in enumerate(getattr(sources.owner, parameter))
+            if owner == latent.component
+        }
+        assert whose <= tied
+        assert bool(whose) == (latent.component >= 0)
+        if latent.component >= 0:
+            assert sources.parents[latent.component] in whose
+
+
+def test_sources_that_share_parameters_belong_together(case):
+    images = edited(case[0])
+    fit = bj.fit_map(bj.scene_model(), images, max_iterations=1, progress=False)
+    sources = images.sources
+    groups = find_groups(fit, sources, "source", 0.999)
+    together = {i: group.members for group in groups for i in group.members}
+    assert sorted(together) == list(range(len(sources)))
+    for parameter in sources.owner._fields:
+        for i, owner in enumerate(getattr(sources.owner, parameter)):
+            assert owner in together[i]
+    parts = [i for i, parent in enumerate(sources.parents) if sources.parents.count(parent) > 1]
+    assert len(parts) == 2 and together[parts[0]] == together[parts[1]]
+
+
+def test_groups_are_what_correlates(case):
+    images, fit = case
+    labels = latents_of(fit.layout, images.sources, "source")
+    whose = np.array([latent.component for latent in labels])
+    error = np.sqrt(np.diag(fit.covariance))
+    correlation = np.abs(fit.covariance / np.outer(error, error))
+    for coupling in (0.0, 0.02, 0.1, 0.99):
+        groups = find_groups(fit, images.sources, "source", coupling)
+        label = {i: k for k, group in enumerate(groups) for i in group.members}
+        for a in range(len(images.sources)):
+            for b in range(a):
+                if label[a] != label[b]:
+                    assert correlation[np.ix_(whose == a, whose == b)].max() <= coupling
+        assert len(groups) == (1 if coupling == 0 else 4 if coupling == 0.99 else len(groups))
+
+
+def test_narrowing_is_that_of_errors_given_the_others(case):
+    images, fit = case
+    whose = np.array([latent.component for latent in latents_of(fit.layout, images.sources, "source")])
+    for group in find_groups(fit, images.sources, "source", 0.99):
+        own, others = (np.flatnonzero(mask) for mask in (np.isin(whose, group.members), whose >= 0))
+        others = np.setdiff1d(others, own)
+        C = fit.covariance
+        alone = C[np.ix_(own, own)] - C[np.ix_(own, others)] @ np.linalg.solve(
+            C[np.ix_(others, others)], C[np.ix_(others, own)]
+        )
+        expected = np.max(1 - np.sqrt(np.diag(alone) / np.diag(C)[own]))
+        assert group.narrowing == pytest.approx(expected, abs=1e-8)
+
+
+def test_a_group_has_the_log_posterior_of_the_field_about_it(case):
+    """As a function of its own sources, all else as fitted."""
+    images, fit = case
+    program, args = bj.scene_model(), jax.device_put((images,))
+    root = np.linalg.cholesky(fit.covariance)
+    rng = np.random.default_rng(1)
+    steps = np.concatenate([np.zeros((1, fit.layout.size)), rng.normal(size=(6, fit.layout.size)) @ root.T])
+    whole = jax.jit(lambda z: log_posterior(program, fit.layout, z, args))
+    for group in find_groups(fit, images.sources, "source", 0.99):
+        piece = piece_of(program, images, fit, group, "source")
+        assert all(image.shape[0] < 90 for image in piece.images)
+        cut = jax.device_put((piece.images,))
+        layout = find_latents(program, cut)
+        part = jax.jit(lambda z, layout=layout, cut=cut: log_posterior(program, layout, z, cut))
+        own = piece.rows[piece.is_own]
+        differences = []
+        for step in steps:
+            z = fit.unconstrained.copy()
+            z[own] += step[own]
+            differences.append(float(whole(z) - part(z[piece.rows])))
+        assert np.ptp(differences) < 2e-3
+
+
+def test_the_sky_of_a_group_is_known_as_well_as_that_of_the_field(case):
+    images, fit = case
+    (group, *_) = find_groups(fit, images.sources, "source", 0.99)
+    piece = piece_of(bj.scene_model(), images, fit, group, "source")
+    again = bj.fit_map(bj.scene_model(), piece.images, start=piece.values, progress=False)
+    sky, whole = again.values["sky"], fit.values["sky"]
+    assert np.all(np.abs(sky - whole) < 0.05 * fit.errors["sky"])
+    assert np.allclose(again.errors["sky"], fit.errors["sky"], rtol=0.01)
+    name, field_name = piece.images.sources.parents[0], images.sources.parents[group.members[0]]
+    for parameter in ("east", "north", "flux"):
+        value, before = again.values[f"{name}_{parameter}"], fit.values[f"{field_name}_{parameter}"]
+        assert np.all(np.abs(value - before) < 0.02 * fit.errors[f"{field_name}_{parameter}"])
+
+
+@pytest.mark.parametrize("varying", (False, True), ids=("one PSF", "varying PSF"))
+def test_a_cut_image_shows_what_the_whole_does(varying):
+    psf = bj.gaussian_psf(1.0)
+    if varying:
+        ny, nx = np.mgrid[-9:10, -9:10]
+        stamps = [np.exp(-0.5 * (nx**2 + ny**2) / width**2) for width in (1.6, 1.9, 2.2, 1.7)]
+        stamps = [stamp / stamp.sum() for stamp in stamps]
+        psf = bj.VaryingPSF(stamps, [(0, 0), (99, 0), (0, 79), (99, 79)])
+    image = make_image((80, 100), 0.3, psf, angle=25.0)
+    light = bj.Sersic((6.0, -3.0), 0.6, 40.0, 1.5, 0.8, 100.0), bj.PointSource((7.5, -2.0), 400.0)
+    box = Box(40, 8, 48, 64)
+    cut = cut_image(image, box)
+    whole = np.asarray(rendered(image, *light))
+    assert cut.shape == (64, 48) and cut.band == image.band
+    there = np.asarray(rendered(cut, *light))
+    np.testing.assert_allclose(there, whole[box.slices], atol=2e-5 * whole.max())
+    world = cut.wcs.pixel_to_world(3.0, 5.0)
+    assert world.separation(image.wcs.pixel_to_world(43.0, 13.0)).arcsec < 1e-6
+    assert cut_image(image, Box(0, 0, 100, 80)) is image
+
+
+def test_boxes_lie_in_their_images():
+    shape = (80, 200)
+    for low, high in (
+        ((-5.0, 10.0), (20.0, 40.0)),
+        ((150.0, 60.0), (199.0, 85.0)),
+        ((90.0, 1.0), (180.0, 79.0)),
+    ):
+        box = box_within(shape, np.array(low), np.array(high))
+        assert 0 <= box.x <= 200 - box.width and 0 <= box.y <= 80 - box.height
+        for first, count, a, b, limit in (
+            (box.x, box.width, low[0], high[0], 199),
+            (box.y, box.height, low[1], high[1], 79),
+        ):
+            assert first <= max(a, 0) and first + count - 1 >= min(b, limit)
+
+
+def test_images_too_small_are_not_cut(case):
+    """W1 of the field has 12 pixels: every group sees all of it, and its sky is as the field's prior has it."""
+    images = field(names=("r", "W1"))
+    images = images.with_sources(bj.find_sources(images))
+    fit = bj.fit_map(bj.scene_model(), images, progress=False)
+    groups = find_groups(fit, images.sources, "source", 0.5)
+    piece = piece_of(bj.scene_model(), images, fit, groups[0], "source")
+    assert piece.images["W1"].shape == images["W1"].shape
+    width = images.start.sky_scatter + images.start.sky_error
+    assert float(piece.images.start.sky_scatter[1]) == pytest.approx(float(width[1]))
+    assert jnp.isfinite(piece.images.start.sky).all() and len(GALAXIES) == 3
