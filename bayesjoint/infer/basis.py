@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bayesjoint.infer.tiles import Tile
 
 RANK = 64
+_RANK_STEP = 16
 _TELLING = (
     3e-4  # sigma, root mean square: a component of less is left out where parts have bases of their own
 )
@@ -84,9 +85,10 @@ class Bases(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """Of how many components one of the parts has to tell, at most."""
+        """Of how many components one of the parts has to tell, at most: in steps, so that forms come in few sizes."""
         spread = np.sqrt(np.mean(self.coefficients**2, axis=1))
-        return max(1, int(np.max(np.sum(spread > _TELLING, axis=-1))))
+        told = max(1, int(np.max(np.sum(spread > _TELLING, axis=-1))))
+        return min(RANK, _RANK_STEP * -(-told // _RANK_STEP))
 
     def products(self, pairs: np.ndarray, rank: int) -> np.ndarray:
         """Products (pairs, rank, rank) of the bases of two parts, over the pixels that both may fill."""

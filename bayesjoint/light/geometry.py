@@ -77,6 +77,6 @@ def axis_ratio_and_angle(ellipticity) -> tuple[jax.Array, jax.Array]:
 
 
 def ellipticity_vector(q, pa) -> jax.Array:
-    """The ellipticity vector (2,) of an axis ratio and a position angle in degrees: inverse of `axis_ratio_and_angle`."""
-    angle = 2 * jnp.deg2rad(pa)
-    return -jnp.log(q) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+    """The ellipticity vector (2, ...) of axis ratios and position angles in degrees: inverse of `axis_ratio_and_angle`."""
+    eta, angle = -jnp.log(q), 2 * jnp.deg2rad(pa)
+    return jnp.stack([eta * jnp.cos(angle), eta * jnp.sin(angle)])

@@ -98,7 +98,8 @@ def sample_groups(
     fit = init if init is not None else fit_map(program, images, progress=progress)
     check_init(program, jax.device_put((images,)), fit)
     began = time.perf_counter()
-    groups = find_groups(fit, _sources_of(images), program.name, coupling)
+    sources: Any = images.sources
+    groups = find_groups(fit, sources, program.name, coupling)
     found = []
     for group in tqdm(groups, desc="groups", unit="group", disable=is_quiet(progress)):
         piece = piece_of(program, images, fit, group, program.name)
@@ -115,14 +116,6 @@ class _Sampled(NamedTuple):
 
     piece: Piece
     draws: Draws
-
-
-def _sources_of(images: ImageSet) -> Any:
-    if images.sources is None:
-        raise ValueError(
-            "sample_groups wants images that know of sources: give images.with_sources(bj.find_sources(images))"
-        )
-    return images.sources
 
 
 def _provenance(groups: Sequence[Group], coupling: float) -> dict[str, Any]:
