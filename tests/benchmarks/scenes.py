@@ -1,7 +1,7 @@
 """Fields of many sources: what is found, how well it is fitted, and what it costs; writes docs/benchmarks/scenes.md.
 
-    python tests/benchmarks/scenes.py [--parts groups,sampled,fluxes,observed,sources,images,pruning] [--groups FOLDER ...]
-        [--observed FOLDER] [--results FOLDER] [--page docs/benchmarks/scenes.md]
+    python tests/benchmarks/scenes.py [--parts groups,sampled,grouped,fluxes,observed,sources,images,pruning]
+        [--groups FOLDER ...] [--observed FOLDER] [--results FOLDER] [--page docs/benchmarks/scenes.md]
 
 `--groups` takes folders with NNN_{r,W1,NUV}.fits (HDU 0 data, WCS, ZPT, BAND; INVVAR; PSF) and NNN_truth.json: `galaxies`, a
 list of east, north, q, pa, n, re and flux, a dict by band in the files' units. Each case runs in a process of its own.
@@ -27,12 +27,13 @@ import scenes_sampled
 from machine import markdown_table, measured
 from performance import run
 from scenes_fluxes import fluxes
-from scenes_sampled import sampled
+from scenes_sampled import grouped, sampled
 
 COUNTS = (1, 5, 20, 100, 200, 1000)
 REPEATED = 200  # sources up to which a field is fitted a second time, warm
 IMAGES = (1, 3, 9, 27)
 PRUNED = (100, 200)
+GROUPED = (5, 20, 100)
 BANDS = 5
 SIDE = 50  # pixels, whose square there is for each source
 SIGMA = 10.0  # nJy a pixel
@@ -43,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", default="groups,sampled,fluxes,observed,sources,images,pruning")
+    parser.add_argument("--parts", default="groups,sampled,grouped,fluxes,observed,sources,images,pruning")
     parser.add_argument("--groups", type=Path, nargs="*", default=[])
     parser.add_argument("--observed", type=Path, default=os.environ.get("BAYESJOINT_DATA"))
     parser.add_argument("--results", type=Path, default=Path("docs/benchmarks/scenes"))
@@ -76,6 +77,8 @@ def cases(part: str, args: argparse.Namespace) -> list[dict]:
         return [case | {"part": part} for case in cases("groups", args)[:1]]
     if part == "sources":
         return [{"sources": n, "images": BANDS} for n in COUNTS]
+    if part == "grouped":
+        return [{"sources": n, "images": BANDS, "part": part} for n in GROUPED]
     if part == "pruning":
         return [{"sources": n, "images": BANDS, "prune": True} for n in PRUNED]
     return [{"sources": 5, "images": n} for n in IMAGES]
@@ -107,6 +110,8 @@ def one_case(case: dict) -> dict[str, Any]:
     )
     if case.get("part") == "sampled":
         return sampled(images, truth)
+    if case.get("part") == "grouped":
+        return grouped(images, truth)
     if case.get("part") == "fluxes":
         return fluxes(images, truth, case["group"])
     began = time.perf_counter()
@@ -236,7 +241,7 @@ def simulated(count: int, number: int) -> tuple[Any, dict[str, np.ndarray]]:
         ).with_windows(30.0)
         light = bj.Windowed(bj.Sersic(place, **shape, Ie=jnp.asarray(flux[:, i]) / unit.flux))
         images.append(blank.with_data(np.asarray(draw(blank, light)) + rng.normal(0, SIGMA, (side, side))))
-    return bj.ImageSet(images), {"place": place, "flux": flux}
+    return bj.ImageSet(images), {"place": place, "flux": flux, **shape}
 
 
 def page(found: dict[str, dict]) -> str:
@@ -248,6 +253,7 @@ def page(found: dict[str, dict]) -> str:
     writers = {
         "groups": groups,
         "sampled": scenes_sampled.page,
+        "grouped": scenes_sampled.grouped_page,
         "fluxes": scenes_fluxes.page,
         "observed": scenes_observed.page,
         "sources": costs,
@@ -270,6 +276,8 @@ five galaxies ends in success, in 6 to 64 s; of thirty galaxies chi²/dof is 2.3
 """,
     "sampled": "## The same groups sampled\n\n`bj.sample` with its defaults, 4 chains of 1000 draws; seconds from the "
     "table of sources to the verdict.\n\n",
+    "grouped": f"## Fields of {BANDS} bands sampled group by group\n\n`bj.sample_groups` with its defaults, 4 chains of "
+    "1000 draws of each group, after the fit and with nothing compiled before.\n\n",
     "fluxes": """## Fluxes over 50 realisations of the noise
 
 The first group, from detection to the best fit each time, beside apertures at the true places that know the sky and what

@@ -40,6 +40,33 @@ def sampled(images: Any, truth: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
+def grouped(images: Any, truth: dict[str, np.ndarray]) -> dict[str, Any]:
+    """A field from its images to its posterior, sampled group by group, compilation included."""
+    from peers_render import peak_mb
+
+    import bayesjoint as bj
+
+    images, program = images.with_sources(bj.find_sources(images)), bj.scene_model()
+    fit = bj.fit_map(program, images, progress=False)
+    began = time.perf_counter()
+    posterior = bj.sample_groups(program, images, init=fit, progress=False, seed=1)
+    seconds, attrs = time.perf_counter() - began, posterior.idata.attrs
+    return {
+        "true": len(truth["place"]),
+        "found": len(images.sources),
+        "latents": fit.layout.size,
+        "groups": json.loads(attrs["groups"]),
+        "seconds": seconds,
+        "parts": json.loads(attrs["seconds"]),
+        "narrowing": attrs["narrowing"],
+        "ess": posterior.least_ess()[1],
+        "r_hat": max(float(x) for x in posterior.summary()["r_hat"] if x == x),
+        "headline": posterior.verdict.headline,
+        "covered": covered(posterior, images, truth),
+        "peak_gb": peak_mb() / 1024,
+    }
+
+
 def covered(posterior: Any, images: Any, truth: dict[str, np.ndarray]) -> list[dict]:
     """Of each galaxy that was found whether intervals hold what was put in, by parameter."""
     place = np.stack(
@@ -89,6 +116,11 @@ def page(rows: list[dict]) -> str:
     ]
     columns = ("group", "found", "latents", "likelihood (error)", "cold, s", "warm, s", "sampling, s")
     columns += ("least ESS", "R-hat", "verdict")
+    return markdown_table(columns, table) + "\n" + coverage(rows)
+
+
+def coverage(rows: list[dict]) -> str:
+    """Table of what intervals hold, by parameter."""
     every = [one for row in rows for one in row["covered"]]
     held = []
     for what in dict.fromkeys(one["what"] for one in every):
@@ -96,4 +128,27 @@ def page(rows: list[dict]) -> str:
         shares = (f"{np.mean([one[label] for one in own]):.2f}" for label in INTERVALS)
         held.append((what, len(own), *shares, f"{np.mean([one['deviation'] for one in own]):+.2f}"))
     names = ("parameter", "galaxies", "within 68 %", "within 95 %", "mean deviation, sd")
-    return markdown_table(columns, table) + "\n" + markdown_table(names, held)
+    return markdown_table(names, held)
+
+
+def grouped_page(rows: list[dict]) -> str:
+    """Tables of fields sampled group by group, and of what their intervals hold."""
+    table = [
+        (
+            f"{row['found']} of {row['true']}",
+            row["latents"],
+            f"{len(row['groups'])}, {max(row['groups'])}",
+            f"{row['seconds']:.0f}",
+            f"{row['seconds'] / row['found']:.1f}",
+            f"{row['parts']['sample']:.0f}",
+            f"{row['narrowing']:.1%}",
+            f"{row['ess']:.0f}",
+            f"{row['r_hat']:.3f}",
+            f"{row['peak_gb']:.1f}",
+            row["headline"],
+        )
+        for row in rows
+    ]
+    columns = ("found", "latents", "groups, largest", "seconds", "a source", "sampling, s", "narrower by")
+    columns += ("least ESS", "R-hat", "peak, GB", "verdict")
+    return markdown_table(columns, table) + "\n" + coverage(rows)
