@@ -13,6 +13,7 @@ import numpy as np
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf_basis import PolynomialWeights, StampBasisPSF
+from bayesjoint.data.source_start import SourceStart
 from bayesjoint.data.transfer import PointSpread
 
 
@@ -64,10 +65,12 @@ def cut_image(image: Image, box: Box) -> Image:
     return new
 
 
-def cut_images(images: ImageSet, boxes: Sequence[Box], widths: Sequence[float]) -> ImageSet:
-    """A box of each image, with windows of `widths` (arcsec, PSFs apart); what sets the priors stays as it was."""
+def cut_images(images: ImageSet, boxes: Sequence[Box], sources: SourceStart) -> ImageSet:
+    """A box of each image, with some of the sources and windows for these; what sets other priors stays as it was."""
     cut = (cut_image(image, box) for image, box in zip(images, boxes, strict=True))
-    return images.with_images(tuple(image.with_source_windows(widths) for image in cut))
+    new = images.with_images(tuple(image.with_source_windows(sources.widths) for image in cut))
+    new.sources = sources
+    return new
 
 
 def _shifted(psf: PointSpread, box: Box) -> PointSpread:

@@ -129,8 +129,8 @@ def piece_of(program: Program, images: ImageSet, fit: MapFit, group: Group, name
     sources = images.sources
     assert sources is not None
     subset = sources.subset(group.members)
-    boxes = [_box(image, images, fit, group, name) for image in images]
-    cut = replace_sources(cut_images(images, boxes, subset.widths), subset)
+    boxes = [_box(image, sources, fit, group) for image in images]
+    cut = cut_images(images, boxes, subset)
     layout = find_latents(program, (cut,))
     place = {latent: k for k, latent in enumerate(latents_of(fit.layout, sources, name))}
     latents = latents_of(layout, subset, name)
@@ -154,32 +154,19 @@ def _values(fit: MapFit, layout: Layout, rows: np.ndarray) -> dict[str, np.ndarr
     return {site: part.reshape(shape) for site, part, shape in parts}
 
 
-def replace_sources(images: ImageSet, sources: SourceStart) -> ImageSet:
-    """The same images with other sources."""
-    new = images.with_images(images.originals)
-    new.sources = sources
-    return new
-
-
-def _box(image: Image, images: ImageSet, fit: MapFit, group: Group, name: str) -> Box:
+def _box(image: Image, sources: SourceStart, fit: MapFit, group: Group) -> Box:
     """The pixels that a group's windows reach."""
-    sources: Any = images.sources
     low, high = [], []
     for member in group.members:
         lattice: Any = image.window_lattices[sources.window[member]]
-        size = lattice.size
-        if not size:
+        if not (size := lattice.size):
             return Box(0, 0, *image.shape[::-1])
-        middle = np.asarray(image.pixel_map.linearise(_place(fit, sources, member, name))[0])
+        whole = sources.parents[member]
+        place = np.array([fit.values[f"{whole}_{way}"] for way in ("east", "north")], dtype=float)
+        middle = np.asarray(image.pixel_map.linearise(place)[0])
         low.append(middle - size / 2 - _MARGIN)
         high.append(middle + size / 2 + _MARGIN)
     return box_within(image.shape, np.min(low, axis=0), np.max(high, axis=0))
-
-
-def _place(fit: MapFit, sources: SourceStart, member: int, name: str) -> np.ndarray:
-    """Where the fit has a source, arcsec East and North."""
-    whole = sources.parents[member]
-    return np.array([fit.values[f"{whole}_{way}"] for way in ("east", "north")], dtype=float)
 
 
 def _sky_prior(images: ImageSet, fit: MapFit, boxes: Sequence[Box], own: np.ndarray) -> dict[str, np.ndarray]:

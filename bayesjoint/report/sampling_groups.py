@@ -79,12 +79,29 @@ def sample_groups(
 
     Examples
     --------
-    ::
-
-        images = images.with_sources(bj.find_sources(images))
-        fit = bj.fit_map(bj.scene_model(), images)
-        posterior = bj.sample_groups(bj.scene_model(), images, init=fit)
-        posterior.colour("g", "r", source="s17")
+    >>> import numpy as np
+    >>> import numpyro
+    >>> numpyro.enable_x64()
+    >>> import bayesjoint as bj
+    >>> from astropy.table import Table
+    >>> from astropy.wcs import WCS
+    >>> wcs = WCS(naxis=2)
+    >>> wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.0, 2.0]
+    >>> wcs.wcs.crpix, wcs.wcs.cdelt = [24.5, 24.5], [-0.5 / 3600, 0.5 / 3600]
+    >>> about = {"wcs": wcs, "zeropoint": 31.4, "psf": bj.gaussian_psf(1.2), "invvar": np.ones((48, 48)), "band": "r"}
+    >>> places = [(-6.0, -5.0), (6.0, 5.0)]
+    >>> stars = [bj.PointSource(place, 900.0) for place in places]
+    >>> light = bj.render(bj.Image(np.zeros((48, 48)), **about), *stars)
+    >>> images = bj.ImageSet([bj.Image(light + np.random.default_rng(1).normal(size=(48, 48)), **about)])
+    >>> table = Table({"name": ["a", "b"], "kind": ["star", "star"], "window": [4.0, 4.0]})
+    >>> table["east"], table["north"] = zip(*places)
+    >>> table["Re"], table["q"], table["pa"], table["flux_r"], table["flux_error_r"] = 0.3, 1.0, 0.0, 1000.0, 10.0
+    >>> images = images.with_sources(table)
+    >>> posterior = bj.sample_groups(bj.scene_model(), images, draws=50, chains=2)
+    >>> posterior.idata.attrs["groups"]
+    '[1, 1]'
+    >>> bool(abs(posterior.flux("r", source="b").median - 900) < 30)
+    True
     """
     if not isinstance(program, Scene):
         raise TypeError(
@@ -101,9 +118,11 @@ def sample_groups(
     sources: Any = images.sources
     groups = find_groups(fit, sources, program.name, coupling)
     found = []
-    for group in tqdm(groups, desc="groups", unit="group", disable=is_quiet(progress)):
+    for k, group in enumerate(tqdm(groups, desc="groups", unit="group", disable=is_quiet(progress))):
         piece = piece_of(program, images, fit, group, program.name)
-        found.append(_Sampled(piece, _sampled(program, piece, tuning, likelihood)))
+        # random numbers of its own: groups that are alike would else move alike
+        own = tuning._replace(seed=int(np.random.SeedSequence([seed, k]).generate_state(1)[0]))
+        found.append(_Sampled(piece, _sampled(program, piece, own, likelihood)))
     kept = _together(program, images, fit, found, tuning, time.perf_counter() - began)
     models, own_noise = model_images(program, jax.device_put((images,)), fit.layout, images, kept)
     posterior = Posterior.from_draws(kept, images, fit, _provenance(groups, coupling), models, own_noise)

@@ -67,6 +67,15 @@ def test_skies_follow_the_sources(case):
     assert all(abs(np.corrcoef(left, each)[0, 1]) < 0.1 for each in known.T)
 
 
+def test_groups_do_not_move_alike(case):
+    """Each has random numbers of its own."""
+    found = case[2]
+    east, north = found.values("source_east"), found.values("source_north")
+    for one in (east, north):
+        together = np.corrcoef(one.reshape(-1, one.shape[-1]).T)
+        assert np.abs(together - np.eye(len(together))).max() < 0.3
+
+
 def test_it_says_what_it_left_out(case, tmp_path):
     *_, found = case
     (finding,) = (f for f in found.verdict.findings if "sampled in groups" in f.what)
