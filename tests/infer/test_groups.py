@@ -1,14 +1,17 @@
 """Fields taken apart: which latents are whose, which sources belong together, and that a group is the field about it."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.fields import GALAXIES, field
+from helpers.fields import field
 from helpers.scenes import make_image, rendered
 
 import bayesjoint as bj
 from bayesjoint.data.cutouts import Box, box_within, cut_image
+from bayesjoint.infer import groups
 from bayesjoint.infer.draws import constrain
 from bayesjoint.infer.groups import find_groups, latents_of, piece_of
 from bayesjoint.infer.space import find_latents, log_posterior
@@ -68,10 +71,11 @@ def test_latents_move_the_sources_that_they_are_said_to_be_of(case):
 
 def test_sources_that_share_parameters_belong_together(case):
     images = edited(case[0])
-    fit = bj.fit_map(bj.scene_model(), images, max_iterations=1, progress=False)
-    sources = images.sources
-    groups = find_groups(fit, sources, "source", 0.999)
-    together = {i: group.members for group in groups for i in group.members}
+    sources, layout = images.sources, find_latents(bj.scene_model(), (images,))
+    uncorrelated = SimpleNamespace(layout=layout, covariance=np.eye(layout.size))
+    found = find_groups(uncorrelated, sources, "source", 0.1)
+    assert all(group.narrowing < 1e-12 for group in found) and len(found) == 3
+    together = {i: group.members for group in found for i in group.members}
     assert sorted(together) == list(range(len(sources)))
     for parameter in sources.owner._fields:
         for i, owner in enumerate(getattr(sources.owner, parameter)):
@@ -87,13 +91,13 @@ def test_groups_are_what_correlates(case):
     error = np.sqrt(np.diag(fit.covariance))
     correlation = np.abs(fit.covariance / np.outer(error, error))
     for coupling in (0.0, 0.02, 0.1, 0.99):
-        groups = find_groups(fit, images.sources, "source", coupling)
-        label = {i: k for k, group in enumerate(groups) for i in group.members}
+        found = find_groups(fit, images.sources, "source", coupling)
+        label = {i: k for k, group in enumerate(found) for i in group.members}
         for a in range(len(images.sources)):
             for b in range(a):
                 if label[a] != label[b]:
                     assert correlation[np.ix_(whose == a, whose == b)].max() <= coupling
-        assert len(groups) == (1 if coupling == 0 else 4 if coupling == 0.99 else len(groups))
+        assert len(found) == {0.0: 1, 0.99: 4}.get(coupling, len(found))
 
 
 def test_narrowing_is_that_of_errors_given_the_others(case):
@@ -117,19 +121,19 @@ def test_a_group_has_the_log_posterior_of_the_field_about_it(case):
     root = np.linalg.cholesky(fit.covariance)
     rng = np.random.default_rng(1)
     steps = np.concatenate([np.zeros((1, fit.layout.size)), rng.normal(size=(6, fit.layout.size)) @ root.T])
-    whole = jax.jit(lambda z: log_posterior(program, fit.layout, z, args))
+    density = jax.jit(log_posterior, static_argnums=(0, 1))
     for group in find_groups(fit, images.sources, "source", 0.99):
         piece = piece_of(program, images, fit, group, "source")
         assert all(image.shape[0] < 90 for image in piece.images)
         cut = jax.device_put((piece.images,))
         layout = find_latents(program, cut)
-        part = jax.jit(lambda z, layout=layout, cut=cut: log_posterior(program, layout, z, cut))
         own = piece.rows[piece.is_own]
         differences = []
         for step in steps:
             z = fit.unconstrained.copy()
             z[own] += step[own]
-            differences.append(float(whole(z) - part(z[piece.rows])))
+            part = density(program, layout, z[piece.rows], cut)
+            differences.append(float(density(program, fit.layout, z, args) - part))
         assert np.ptp(differences) < 2e-3
 
 
@@ -184,14 +188,15 @@ def test_boxes_lie_in_their_images():
             assert first <= max(a, 0) and first + count - 1 >= min(b, limit)
 
 
-def test_images_too_small_are_not_cut(case):
-    """W1 of the field has 12 pixels: every group sees all of it, and its sky is as the field's prior has it."""
-    images = field(names=("r", "W1"))
-    images = images.with_sources(bj.find_sources(images))
-    fit = bj.fit_map(bj.scene_model(), images, progress=False)
-    groups = find_groups(fit, images.sources, "source", 0.5)
-    piece = piece_of(bj.scene_model(), images, fit, groups[0], "source")
-    assert piece.images["W1"].shape == images["W1"].shape
-    width = images.start.sky_scatter + images.start.sky_error
-    assert float(piece.images.start.sky_scatter[1]) == pytest.approx(float(width[1]))
-    assert jnp.isfinite(piece.images.start.sky).all() and len(GALAXIES) == 3
+def test_an_image_smaller_than_a_window_is_not_cut(case):
+    """Every group sees all of it, and its sky is as the field's prior has it."""
+    images, fit = case
+    (group, *_) = find_groups(fit, images.sources, "source", 0.99)
+    whole = [Box(0, 0, *image.shape[::-1]) for image in images]
+    small = [image.with_source_windows([100.0]) for image in images]
+    sources = replace(images.sources, window=(0,) * len(images.sources))
+    assert [groups._box(image, sources, fit, group) for image in small] == whole
+    own = np.flatnonzero([x.component in group.members for x in latents_of(fit.layout, sources, "source")])
+    prior = groups._sky_prior(images, fit, whole, own)
+    np.testing.assert_allclose(prior["sky_scatter"], images.start.sky_scatter + images.start.sky_error)
+    np.testing.assert_allclose(prior["sky"], images.start.sky)
