@@ -14,10 +14,8 @@ from jax.errors import JaxRuntimeError
 from jax.experimental.compilation_cache import compilation_cache
 
 LEAST_SECONDS = 0.1
-_NOBODYS_CHOICE = (
-    "1",
-    "3",
-)  # of TF_CPP_MIN_LOG_LEVEL: what JAX sets where it is not set, and what this package does
+# values of TF_CPP_MIN_LOG_LEVEL: what JAX sets where it is not set, and what this package does
+_NOBODYS_CHOICE = "1", "3"
 
 
 def enable_compilation_cache(directory: str | os.PathLike | None = None) -> Path:

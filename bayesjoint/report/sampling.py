@@ -31,7 +31,7 @@ from bayesjoint.infer.sampler import sample_program
 from bayesjoint.infer.space import Program, find_latents
 from bayesjoint.report.extending import continuation, model_images, run_until
 from bayesjoint.report.posterior import Posterior
-from bayesjoint.report.sampling_options import check_choices, check_limits, tuning_of
+from bayesjoint.report.sampling_options import check_choices, check_images, check_limits, tuning_of
 
 SAME_FIT = 1e-3  # standard deviations
 
@@ -157,10 +157,7 @@ def sample(
     """
     if method not in get_args(Method):
         raise ValueError(f"method must be one of {', '.join(get_args(Method))}, got {method!r}")
-    if not isinstance(images, ImageSet):
-        raise TypeError(
-            f"sample wants a bj.ImageSet, got {type(images).__name__}: wrap images as bj.ImageSet([...])"
-        )
+    check_images("sample", images)
     own = {"warmup": warmup, "target_accept": target_accept, "max_tree_depth": max_tree_depth}
     own |= {
         "chain_method": chain_method,

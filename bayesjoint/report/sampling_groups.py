@@ -27,7 +27,7 @@ from bayesjoint.model.scene import Scene
 from bayesjoint.report.extending import model_images
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.sampling import check_init
-from bayesjoint.report.sampling_options import check_choices, tuning_of
+from bayesjoint.report.sampling_options import check_choices, check_images, tuning_of
 
 _SUMMED = ("lp", "energy", "n_steps")
 
@@ -108,6 +108,7 @@ def sample_groups(
             f"sample_groups takes a program apart by its sources, which it knows of bj.scene_model() only, got {program!r}: "
             "sample others with bj.sample"
         )
+    check_images("sample_groups", images)
     if not 0 <= coupling < 1:
         raise ValueError(f"coupling must lie between 0 and 1, a correlation, got {coupling!r}")
     check_choices({"likelihood": (likelihood, Likelihood)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.adapt import Adapt
 from bayesjoint.infer.chains import ChainMethod
 from bayesjoint.infer.methods import WARMUP, chain_method_here
@@ -40,6 +41,14 @@ def tuning_of(
         adapt=adapt,
         chain_method=chain_method,
     )
+
+
+def check_images(caller: str, images: Any) -> None:
+    """What is sampled must be an ImageSet."""
+    if not isinstance(images, ImageSet):
+        raise TypeError(
+            f"{caller} wants a bj.ImageSet, got {type(images).__name__}: wrap images as bj.ImageSet([...])"
+        )
 
 
 def check_choices(given: Mapping[str, tuple[str, Any]]) -> None:

@@ -106,5 +106,7 @@ def test_what_is_refused(case, program, options, kind, words):
 
 def test_images_without_sources_are_told(case):
     images, fit, _ = case
+    with pytest.raises(TypeError, match=r"sample_groups wants a bj.ImageSet, got list: wrap images"):
+        bj.sample_groups(PROGRAM, list(images), init=fit)
     with pytest.raises(ValueError, match=r"give images.with_sources\(bj.find_sources\(images\)\)"):
         bj.sample_groups(PROGRAM, bj.ImageSet(list(images)), init=fit)
