@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
         parents=[_image_options(), _sampling_options()],
         help="fit one Sersic galaxy to images of any telescopes",
         description="Fit one Sersic galaxy of shared structure to FITS images: data and WCS in HDU 0, "
-        "keywords ZPT and BAND, extensions INVVAR (or SIGMA), MASK and PSF. Options give what a file lacks.",
+        "keywords ZPT and BAND, extensions INVVAR (or SIGMA, VARIANCE), MASK and PSF. Options give what a file lacks.",
         epilog="example: bayesjoint fit NUV.fits r.fits Ks.fits --psf NUV=gaussian:5.3 --out result",
     )
     fit.add_argument("--out", required=True, metavar="DIR", help="folder for posterior, tables and figures")
@@ -112,7 +112,11 @@ def _image_options() -> Parser:
         **keyed,
     )
     group.add_argument("--band", metavar="KEY=NAME", help="name of the filter", **keyed)
-    group.add_argument("--mask", metavar="[KEY=]FILE", help="FITS file, bad where not 0", **keyed)
+    for name, what in (("invvar", "inverse variances, data units^-2"), ("mask", "bad where not 0")):
+        group.add_argument(
+            f"--{name}", metavar="[KEY=]FILE", help=f"FITS file, or FILE[EXTENSION]: {what}", **keyed
+        )
+    group.add_argument("--hdu", metavar="[KEY=]HDU", help="name or number of the HDU of the data", **keyed)
     group.add_argument("--position", metavar="'RA DEC'", help="of the galaxy: degrees or sexagesimal")
     group.add_argument("--size", type=_positive, metavar="ARCSEC", help="cut images to this size")
     return options

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bayesjoint.data.hdus import existing, read_psf
+from bayesjoint.data.extensions import read_psf, split_extension
 
 
 def image_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -23,7 +23,9 @@ def image_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
         "zeropoint": keyed(arguments.zeropoint, "--zeropoint", _number, "22.5"),
         "psf": keyed(arguments.psf, "--psf", read_psf, "gaussian:1.12"),
         "band": keyed(arguments.band, "--band", str, "g"),
-        "mask": keyed(arguments.mask, "--mask", lambda path: existing(path, "mask"), "mask.fits"),
+        "invvar": keyed(arguments.invvar, "--invvar", lambda text: _plane(text, "invvar"), "invvar.fits"),
+        "mask": keyed(arguments.mask, "--mask", lambda text: _plane(text, "mask"), "mask.fits"),
+        "hdu": keyed(arguments.hdu, "--hdu", lambda text: int(text) if text.isdigit() else text, "SCI"),
         "size": arguments.size,
         "position": None if arguments.position is None else parse_position(arguments.position),
     }
@@ -62,6 +64,12 @@ def _converted(text: str, option: str, convert: Callable[[str], Any]) -> Any:
         raise FileNotFoundError(f"{option}: {error}") from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{option}: {error}") from None
+
+
+def _plane(text: str, what: str) -> str:
+    """A FITS file, with or without an extension, that is there."""
+    split_extension(text, what)
+    return text
 
 
 def _number(text: str) -> float:

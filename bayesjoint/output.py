@@ -210,6 +210,7 @@ def fit_summary(
         "date": attributes["date"],
         "map": {key: record[key] for key in record if key not in ("chi2", "pixels", "seconds")},
         "images": images,
+        "tangent_point": [posterior.frame.ra, posterior.frame.dec],
         "chi2_per_dof": record["chi2_per_dof"],
         "verdict": posterior.verdict.as_dict(),
         "sampling": {

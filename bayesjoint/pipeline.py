@@ -80,7 +80,8 @@ def read(
         try:
             images = bj.read_images(*files, **given)
             if separate and len(images.bands) < len(images):
-                images = bj.read_images(*files, **{**given, "band": list(images.names)})
+                apart = [image.with_band(image.name) for image in images]
+                images = bj.ImageSet(apart, frame=images.frame, position=given.get("position"))
         except TypeError as error:
             raise ValueError(str(error)) from error
         sizes = (f"{image.name} {image.shape[1]}x{image.shape[0]}" for image in images)

@@ -195,6 +195,9 @@ def test_separate_images_of_one_band(files, tmp_path):
     assert images.bands == ("r", "NUV")
     apart = pipeline.read(pipeline.Log(quiet=True), files, {"band": {"W1": "r"}}, separate=True)
     assert len(apart.bands) == 3 and apart.names == images.names
+    keyed = {"band": {"W1": "r"}, "psf": {"r": bj.gaussian_psf(2.0)}}
+    apart = pipeline.read(pipeline.Log(quiet=True), files, keyed, separate=True)
+    assert [str(image.psf) for image in apart if image.name != "NUV"] == [str(bj.gaussian_psf(2.0))] * 2
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,35 @@ def catalogue_places(catalogue: Any, frame: TangentFrame) -> np.ndarray:
     return places
 
 
+def is_said(value: Any) -> bool:
+    """Whether a cell holds something: it is neither masked nor NaN."""
+    return not (np.ma.is_masked(value) or (isinstance(value, float) and np.isnan(value)))
+
+
+def as_catalogued(catalogue: Table, row: int, measured: dict[str, Any]) -> dict[str, Any]:
+    """What a catalogue's row says of a source's kind, size and shape, as `Detected.measure` gives them.
+
+    Raises
+    ------
+    ValueError
+        For sizes and axis ratios that are none.
+    """
+    told = {c: catalogue[c][row] for c in ("kind", "Re", "q", "pa") if c in catalogue.colnames}
+    told = {column: value for column, value in told.items() if is_said(value)}
+    found: dict[str, Any] = {"kind": str(told["kind"])} if "kind" in told else {}
+    if "Re" in told:
+        found["Re"] = float(told["Re"])
+    if not found.get("Re", 1.0) > 0 or not 0 < float(told.get("q", 1.0)) <= 1:
+        raise ValueError(
+            f"row {row} of the catalogue has Re {told.get('Re', 'unsaid')}, q {told.get('q', 'unsaid')}; Re must be "
+            "positive and q lie in (0, 1]: mend it, or mask what is not known"
+        )
+    eta, twice = np.hypot(*measured["shape"]), np.arctan2(*measured["shape"][::-1])
+    eta = -np.log(float(told["q"])) if "q" in told else eta
+    twice = np.radians(2 * float(told["pa"])) if "pa" in told else twice
+    return found | {"shape": np.array([eta * np.cos(twice), eta * np.sin(twice)])}
+
+
 def claim_pixels(image: Image, sky: Sky, places: np.ndarray, threshold: float) -> np.ndarray:
     """Labels (ny, nx) of pixels over a threshold: 1 for those of the first place, and so on; higher ones for others' light.
 

@@ -59,7 +59,7 @@ def cut_image(image: Image, box: Box) -> Image:
     new.__dict__.update(image.__dict__)
     new.data, new.invvar = image.data[box.slices], image.invvar[box.slices]
     new.wcs, new.shape = image.wcs.slice(box.slices), (box.height, box.width)
-    new.psf = _shifted(image.psf, box)
+    new.psf = shifted_psf(image.psf, box.x, box.y)
     new._set_geometry(image.frame, f"image {image.name!r}")
     new._set_noise(image.noise_correlation, f"image {image.name!r}")
     return new
@@ -73,12 +73,12 @@ def cut_images(images: ImageSet, boxes: Sequence[Box], sources: SourceStart) -> 
     return new
 
 
-def _shifted(psf: PointSpread, box: Box) -> PointSpread:
-    """The PSF in the pixels of a box: where it varies over the image, with its places counted from the box's corner."""
+def shifted_psf(psf: PointSpread, x: int, y: int) -> PointSpread:
+    """The PSF of pixels cut out from (x, y) on: where it varies over the image, its places are counted from there."""
     if not (isinstance(psf, StampBasisPSF) and isinstance(psf.weights, PolynomialWeights)):
         return psf
     origin = psf.weights.origin
-    weights: Any = replace(psf.weights, origin=(origin[0] - box.x, origin[1] - box.y))
+    weights: Any = replace(psf.weights, origin=(origin[0] - x, origin[1] - y))
     new = copy(psf)
     new.weights = weights
     return new

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.table import Table
 from scipy import sparse
 
-from bayesjoint.data.catalogue import catalogue_places, claim_pixels
+from bayesjoint.data.catalogue import as_catalogued, catalogue_places, claim_pixels, is_said
 from bayesjoint.data.detected import Detected
 from bayesjoint.data.detection import segment
 from bayesjoint.data.image import Image
@@ -58,9 +58,9 @@ def find_sources(
         Least part of the flux of connected pixels that makes a peak among them a source of its own; 1: never.
     catalogue : SkyCoord or Table with columns ra and dec (degrees), optional
         Where the sources are, in place of detection (which photutils is not needed for). They keep these places, their
-        order and, of a table, `name`, `kind`, `Re`, `q`, `pa`, `n`, `fixed` and `tied`; the rest is measured by what is
-        there. What is too faint to have a shape, or lies outside that image, is a star; what lies outside all images is left
-        out with a warning.
+        order and, of a table, `name`, `kind`, `Re`, `q`, `pa`, `n`, `fixed` and `tied` where these are not masked; the rest
+        is measured by what is there, with templates of these shapes. What is too faint to have a shape, or lies outside that
+        image, is a star; what lies outside all images is left out with a warning.
 
     Returns
     -------
@@ -118,14 +118,19 @@ def _catalogued(images: ImageSet, image: Image, sky: Sky, catalogue: Any, thresh
     for row, place in zip(rows, places[seen], strict=True):
         row["centre"] = place
     given: Any = catalogue[np.flatnonzero(seen)] if isinstance(catalogue, Table) else Table()
-    if "kind" in given.colnames:
-        for row, kind in zip(rows, given["kind"], strict=True):
-            row["kind"] = str(kind)
+    for i, row in enumerate(rows):
+        row |= as_catalogued(given, i, row)
     table = _table(images, image, sky, rows, labels)
     for column in ("name", "Re", "q", "pa", "n", "fixed", "tied"):
         if column in given.colnames:
-            table[column] = given[column]
+            _write(table, column, given[column])
     return table
+
+
+def _write(table: Table, column: str, given: Any) -> None:
+    """What a catalogue says, where it says anything; elsewhere what was measured stays."""
+    before = table[column] if column in table.colnames else np.full(len(table), np.nan)
+    table[column] = [new if is_said(new) else old for old, new in zip(before, given, strict=True)]
 
 
 def _given(segmentation: Any, image: Image) -> np.ndarray:

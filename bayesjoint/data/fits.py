@@ -6,7 +6,6 @@ An argument always beats the file. What cannot be found is an error that says ho
 
 from __future__ import annotations
 
-import numbers
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,36 +13,34 @@ from typing import Any
 
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.nddata import Cutout2D
-from astropy.nddata.utils import NoOverlapError
-from astropy.wcs import WCS, NoConvergence
 
+from bayesjoint.data.cutouts import shifted_psf
+from bayesjoint.data.extensions import (
+    array_of,
+    mask_extension,
+    psf_extension,
+    read_psf,
+    tell_unread,
+    weight_extension,
+)
 from bayesjoint.data.frame import TangentFrame, image_centre
 from bayesjoint.data.hdus import (
-    BAND_KEYWORDS,
-    TIME_KEYWORDS,
     about,
-    array_of,
     celestial_wcs,
     data_hdu,
     existing,
-    extension,
-    header_number,
-    header_text,
+    header_band,
+    header_time,
     header_zeropoint,
     opened,
     plane,
-    psf_extension,
-    read_psf,
-    weight_extension,
+    stem_of,
 )
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.moments import position_degrees
+from bayesjoint.data.sky_cutout import cut_planes
 
 __all__ = ["read_image", "read_images", "read_psf"]
-
-FEWEST_PIXELS = 5  # along a side of a cutout
 
 
 def read_image(
@@ -58,6 +55,7 @@ def read_image(
     position: SkyCoord | tuple[float, float] | None = None,
     size: float | tuple[float, float] | None = None,
     hdu: int | str | None = None,
+    time: float | None = None,
     frame: TangentFrame | None = None,
 ) -> Image:
     """Read one image.
@@ -67,8 +65,8 @@ def read_image(
     path : path
         FITS file: data and WCS in HDU 0 (or the first image HDU where that is empty), with the zero point
         under ZPT, ZEROPT, MAGZERO or PHOTZP and the filter under BAND or FILTER; where they are there,
-        extensions INVVAR, SIGMA or ERR, MASK (bad where not zero) and PSF (keywords OVERSAMP, PIXINCL), and
-        the time under MJD-OBS.
+        extensions INVVAR or IVAR, SIGMA, ERR or RMS, VARIANCE, MASK (bad where not zero) and PSF (keywords OVERSAMP,
+        PIXINCL), each of the EXTVER of the data, and the time under MJD-OBS.
     band, name : str, optional
         Filter and name; default the file's, and the file's stem where it has none.
     zeropoint : float, optional
@@ -76,13 +74,15 @@ def read_image(
     psf : PSF or another PointSpread, path or str, optional
         A PSF, a FITS file that holds one, or a text such as "gaussian:1.12" (see `read_psf`).
     invvar, mask : array (ny, nx) or path, optional
-        Inverse variance (data units^-2), and bad pixels (nonzero), of the whole file.
+        Inverse variance (data units^-2), and bad pixels (nonzero), of the whole file; "file.fits[WHT]" is that extension.
     position : SkyCoord or (ra, dec) in degrees, optional
         Centre of the cutout; default the image's centre.
     size : float or (height, width), optional
         Size of the cutout in arcsec; default the whole image.
     hdu : int or str, optional
         The HDU that holds the data.
+    time : float, optional
+        Days.
     frame : TangentFrame, optional
         The frame of positions.
 
@@ -100,25 +100,29 @@ def read_image(
         if zeropoint is None:
             zeropoint = header_zeropoint(headers, label)
         if psf is None:
-            psf = psf_extension(hdus, label)
-        weight = weight_extension(hdus, label) if invvar is None else array_of(invvar, "invvar")
-        bad = extension(hdus, "MASK", label) if mask is None else array_of(mask, "mask")
-        filter_name = band if band is not None else header_text(headers, BAND_KEYWORDS)
-        time = header_number(headers, TIME_KEYWORDS, label)
+            psf = psf_extension(hdus, label, here=here)
+        weight = weight_extension(hdus, here, label) if invvar is None else array_of(invvar, "invvar")
+        bad = mask_extension(hdus, here, label) if mask is None else array_of(mask, "mask")
+        missing = {what for what, found in {"invvar": weight, "mask": bad}.items() if found is None}
+        tell_unread(hdus, here, missing, label)
+        filter_name = band if band is not None else header_band(headers)
+        time = header_time(headers, label) if time is None else time
     planes = {"data": data, "invvar": weight, "mask": None if bad is None else ~(bad == 0)}
     _check_shapes(planes, label)
+    psf = read_psf(psf)
     if size is not None:
-        planes, wcs = _cut(planes, wcs, position, size, label)
+        planes, wcs, corner = cut_planes(planes, wcs, position, size, label)
+        psf = shifted_psf(psf, *corner)
     with about(label):
         return Image(
             planes["data"],
             wcs=wcs,
             zeropoint=zeropoint,
-            psf=read_psf(psf),
+            psf=psf,
             invvar=planes["invvar"],
             mask=planes["mask"],
-            name=name if name is not None else filter_name or path.stem,
-            band=filter_name or path.stem,
+            name=name if name is not None else filter_name or stem_of(path),
+            band=filter_name or stem_of(path),
             time=time,
             frame=frame,
         )
@@ -135,13 +139,14 @@ def read_images(
     invvar: Any = None,
     mask: Any = None,
     hdu: Any = None,
+    time: Any = None,
     frame: TangentFrame | SkyCoord | None = None,
 ) -> ImageSet:
     """Read images of one piece of sky.
 
-    Each of `size`, `psf`, `zeropoint`, `band`, `invvar`, `mask`, `hdu` is one value for all images, a list
-    with one for each, or a dict keyed by band or by file stem (the file's own value holds where the dict has
-    none).
+    Each of `size`, `psf`, `zeropoint`, `band`, `invvar`, `mask`, `hdu`, `time` is one value for all images, a list
+    with one for each, or a dict keyed by band (as given, or as the file has it) or by file stem (the file's own value holds
+    where the dict has none).
 
     Parameters
     ----------
@@ -173,15 +178,24 @@ def read_images(
         _check_repeats(files)
     found = [_band_of(path, i, len(files), band, hdu) for i, path in enumerate(files)]
     bands, headers = [chosen for chosen, _ in found], [own for _, own in found]
-    given = {"size": size, "psf": psf, "zeropoint": zeropoint, "invvar": invvar, "mask": mask, "hdu": hdu}
-    _check_keys({**given, "names": names, "band": band}, files, bands + headers)
+    _check_stems(files, bands, headers)
+    given = {
+        "size": size,
+        "psf": psf,
+        "zeropoint": zeropoint,
+        "invvar": invvar,
+        "mask": mask,
+        "hdu": hdu,
+        "time": time,
+    }
+    _check_keys({**given, "names": names, "band": band}, files, [*bands, *filter(None, headers)])
     centre = position
     if size is not None and position is None:
-        centre = _image_centre(files[0], _pick(hdu, 0, len(files), files[0], bands[0], "hdu"))
+        centre = _image_centre(files[0], _pick(hdu, 0, len(files), files[0], found[0], "hdu"))
     chosen = _names(files, bands, names)
     images = []
     for i, path in enumerate(files):
-        own = {key: _pick(value, i, len(files), path, bands[i], key) for key, value in given.items()}
+        own = {key: _pick(value, i, len(files), path, found[i], key) for key, value in given.items()}
         images.append(read_image(path, band=bands[i], name=chosen[i], position=centre, **own))
     return ImageSet(images, frame=frame, position=position)
 
@@ -206,45 +220,10 @@ def _check_repeats(files: Sequence[Path]) -> None:
         once.add(path)
 
 
-def _cut(
-    planes: Mapping[str, Any], wcs: WCS, position: Any, size: Any, label: str
-) -> tuple[dict[str, Any], WCS]:
-    """Cut the planes to (height, width) arcsec about a position, and shift the WCS with them."""
-    lengths: list[Any] = np.ravel(size).tolist()
-    numeric = all(
-        isinstance(v, numbers.Real) and not isinstance(v, bool) and 0 < float(v) < np.inf for v in lengths
-    )
-    if len(lengths) not in (1, 2) or not numeric or hasattr(size, "unit"):
-        raise ValueError(f"size must be a positive number of arcsec or (height, width), got {size!r}")
-    shape = np.shape(planes["data"])
-    here = image_centre(wcs, shape)
-    ra, dec = (here.ra, here.dec) if position is None else position_degrees(position)
-    scale = np.sqrt(wcs.proj_plane_pixel_area().to_value("arcsec2"))
-    pixels = tuple(round(length / scale) for length in (lengths * 2)[:2])
-    if min(pixels) < FEWEST_PIXELS:
-        raise ValueError(
-            f"{label}: a size of {min(lengths):g} arcsec is {min(pixels)} pixels of {scale:.3g} arcsec here: give at "
-            f"least {FEWEST_PIXELS * scale:.3g} arcsec, or leave this image out"
-        )
-    try:
-        centre = tuple(float(v) for v in wcs.all_world2pix(ra, dec, 0))
-        if not all(-0.5 <= c <= n - 0.5 for c, n in zip(centre, shape[::-1], strict=True)):
-            raise NoOverlapError
-        cuts: dict[str, Any] = {
-            k: None if p is None else Cutout2D(p, centre, pixels, wcs=wcs) for k, p in planes.items()
-        }
-    except (NoOverlapError, NoConvergence):
-        raise ValueError(
-            f"{label}: the cutout's centre RA {ra:.5f}, Dec {dec:.5f} lies outside the image (centre RA "
-            f"{here.ra:.5f}, Dec {here.dec:.5f}); give a position on it, or leave this image out"
-        ) from None
-    return {k: None if c is None else c.data.copy() for k, c in cuts.items()}, cuts["data"].wcs
-
-
-def _pick(value: Any, i: int, count: int, path: Path, band: str | None, what: str) -> Any:
-    """The value for image i: of a dict by stem or band, of a list by place, else the same for all."""
+def _pick(value: Any, i: int, count: int, path: Path, bands: Sequence[str], what: str) -> Any:
+    """The value for image i: of a dict by stem or one of its bands, of a list by place, else the same for all."""
     if isinstance(value, Mapping):
-        return value.get(path.stem, value.get(band))
+        return next((value[key] for key in (stem_of(path), *bands) if key in value), None)
     pair = what == "size" and isinstance(value, tuple)
     if isinstance(value, list | tuple) and not pair:
         if len(value) != count:
@@ -255,8 +234,22 @@ def _pick(value: Any, i: int, count: int, path: Path, band: str | None, what: st
     return value
 
 
+def _check_stems(files: Sequence[Path], bands: Sequence[str], headers: Sequence[str | None]) -> None:
+    """Files of one name in several folders would share a band that none of them names."""
+    seen: dict[str, Path] = {}
+    for path, band, header in zip(files, bands, headers, strict=True):
+        if header is not None or band != stem_of(path):
+            continue
+        if band in seen and seen[band].resolve() != path.resolve():
+            raise ValueError(
+                f"{str(seen[band])!r} and {str(path)!r} name no band, and their names would make both {band!r}: give "
+                "band=[...], one for each, write BAND into the headers, or rename the files"
+            )
+        seen[band] = path
+
+
 def _check_keys(given: Mapping[str, Any], files: Sequence[Path], bands: Sequence[str]) -> None:
-    known = {*bands, *(path.stem for path in files)}
+    known = {*bands, *(stem_of(path) for path in files)}
     for what, value in given.items():
         if isinstance(value, Mapping) and (strange := [key for key in value if key not in known]):
             raise ValueError(
@@ -264,12 +257,13 @@ def _check_keys(given: Mapping[str, Any], files: Sequence[Path], bands: Sequence
             )
 
 
-def _band_of(path: Path, i: int, count: int, band: Any, hdu: Any) -> tuple[str, str]:
-    """The band of a file, as given, else from its header, else its stem; and what it would be were none given."""
+def _band_of(path: Path, i: int, count: int, band: Any, hdu: Any) -> tuple[str, str | None]:
+    """The band of a file, as given, else from its header, else its stem; and the header's."""
     with opened(path) as hdus:
-        here = data_hdu(hdus, _pick(hdu, i, count, path, None, "hdu"), str(path))
-        found = header_text((here.header, hdus[0].header), BAND_KEYWORDS) or path.stem
-    return _pick(band, i, count, path, found, "band") or found, found
+        here = data_hdu(hdus, _pick(hdu, i, count, path, (), "hdu"), str(path))
+        own = header_band((here.header, hdus[0].header))
+    found = own or stem_of(path)
+    return _pick(band, i, count, path, (found,), "band") or found, own
 
 
 def _image_centre(path: Path, hdu: int | str | None) -> tuple[float, float]:
@@ -285,9 +279,9 @@ def _names(files: Sequence[Path], bands: Sequence[str], names: Any) -> list[str]
         raise TypeError(f"names must be a list with one name for each image, got the string {names!r}")
     chosen: list[str] = []
     for i, (path, band) in enumerate(zip(files, bands, strict=True)):
-        own = _pick(names, i, len(files), path, band, "names")
+        own = _pick(names, i, len(files), path, (band,), "names")
         if own is None:
-            stem = own = band if bands.count(band) == 1 else path.stem
+            stem = own = band if bands.count(band) == 1 else stem_of(path)
             repeat = 2
             while own in chosen:
                 own, repeat = f"{stem}-{repeat}", repeat + 1

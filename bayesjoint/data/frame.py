@@ -156,3 +156,15 @@ def fit_pixel_map(wcs: WCS, shape: tuple[int, int], frame: TangentFrame, toleran
     by_power = np.zeros((2, DEGREE + 1, DEGREE + 1))
     by_power[:, _POWERS[:, 1], _POWERS[:, 0]] = coefficients
     return PixelMap(by_power, origin, scale)
+
+
+def pixels_per_arcsec(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
+    """d(x, y)/d(east, north) in pixels per arcsec at the image's centre, by differences of the WCS."""
+    ny, nx = shape
+    x0, y0 = (nx - 1) / 2, (ny - 1) / 2
+    local = image_centre(wcs, shape)
+    east, north = local.offsets(
+        *wcs.all_pix2world(x0 + np.array([0.5, -0.5, 0, 0]), y0 + np.array([0, 0, 0.5, -0.5]), 0)
+    )
+    forward = np.array([[east[0] - east[1], east[2] - east[3]], [north[0] - north[1], north[2] - north[3]]])
+    return np.linalg.inv(forward)

@@ -1,4 +1,4 @@
-"""What one FITS file holds: the HDU of the data, WCS, header values, weights, mask and PSF, each checked."""
+"""What one FITS file holds: the HDU of the data, its WCS and its header's values, each checked."""
 
 from __future__ import annotations
 
@@ -14,61 +14,28 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from bayesjoint.data.airy import airy_psf
-from bayesjoint.data.analytic_psf import AnalyticPSF, gaussian_psf, moffat_psf
-from bayesjoint.data.psf import PSF
-from bayesjoint.data.transfer import PointSpread
-
 ZEROPOINT_KEYWORDS = ("ZPT", "ZEROPT", "MAGZERO", "PHOTZP")
-BAND_KEYWORDS = ("BAND", "FILTER")
+BAND_KEYWORDS = ("BAND", "FILTER", "FILTER1", "FILTER2")
 TIME_KEYWORDS = ("MJD-OBS", "MJD")
-_WRITTEN = "gaussian:FWHM or moffat:FWHM:BETA in arcsec, or airy:WAVELENGTH:DIAMETER[:OBSCURATION] in micron and metre"
-EXTENSIONS = ("INVVAR", "SIGMA", "ERR", "MASK", "PSF")
+_CLEAR = "CLEAR"  # of a wheel that holds no filter
+# beside an image, and their power of an inverse variance
+WEIGHTS = {"INVVAR": 1, "IVAR": 1, "SIGMA": -2, "ERR": -2, "RMS": -2, "VARIANCE": -1}
+EXTENSIONS = (*WEIGHTS, "MASK", "PSF")
+_SUFFIXES = (".gz", ".fz", ".bz2", ".xz", ".fits", ".fit", ".fts")
 
 
-def read_psf(source: PointSpread | str | os.PathLike) -> PointSpread:
-    """A PSF as it is, from a FITS file, or from a text.
-
-    The texts are "gaussian:FWHM" and "moffat:FWHM:BETA" in arcsec, and "airy:WAVELENGTH:DIAMETER" or
-    "airy:WAVELENGTH:DIAMETER:OBSCURATION" in micron and metre.
+def stem_of(path: Path) -> str:
+    """A file's name without what says that it is FITS, compressed or not.
 
     Examples
     --------
-    >>> read_psf("moffat:0.9:3.5")
-    MoffatPSF(fwhm=0.9, beta=3.5)
+    >>> stem_of(Path("fields/r.fits.fz"))
+    'r'
     """
-    if isinstance(source, PointSpread):
-        return source
-    if not isinstance(source, str | os.PathLike):
-        raise TypeError(
-            "psf must be bj.PSF(stamp), bj.gaussian_psf(fwhm), bj.moffat_psf(fwhm, beta), a FITS file or a "
-            f"string such as 'gaussian:1.12', got {type(source).__name__}"
-        )
-    kind, _, numbers_given = str(source).partition(":")
-    if kind.lower() in ("gaussian", "moffat", "airy"):
-        return _analytic_psf(kind.lower(), numbers_given, str(source))
-    path = existing(source, f"PSF ({_WRITTEN} is understood, too)")
-    with opened(path) as hdus:
-        if (psf := psf_extension(hdus, str(path), required=False)) is not None:
-            return psf
-        return _psf_from_hdu(data_hdu(hdus, None, str(path)), str(path))
-
-
-def _analytic_psf(kind: str, text: str, source: str) -> AnalyticPSF:
-    try:
-        values = [float(part) for part in text.split(":")]
-    except ValueError:
-        values = []
-    try:
-        if kind == "gaussian" and len(values) == 1:
-            return gaussian_psf(values[0])
-        if kind == "moffat" and len(values) == 2:
-            return moffat_psf(*values)
-        if kind == "airy" and len(values) in (2, 3):
-            return airy_psf(*values)
-    except ValueError as error:
-        raise ValueError(f"psf {source!r}: {error}") from None
-    raise ValueError(f"psf {source!r} is not understood: write {_WRITTEN}")
+    name = path.name
+    for suffix in _SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name or path.name
 
 
 def existing(path: Any, what: str = "image") -> Path:
@@ -180,9 +147,21 @@ def header_number(headers: Sequence[fits.Header], keywords: Sequence[str], label
     return float(value)
 
 
-def header_text(headers: Sequence[fits.Header], keywords: Sequence[str]) -> str | None:
-    value = _first(headers, keywords)[1]
-    return str(value).strip() or None if value is not None else None
+def header_band(headers: Sequence[fits.Header]) -> str | None:
+    """The filter; where a wheel is clear, that of another wheel."""
+    found = [str(header[k]).strip() for header in headers for k in BAND_KEYWORDS if k in header]
+    if any(name.upper().startswith(_CLEAR) for name in found):
+        found += [str(header["PUPIL"]).strip() for header in headers if "PUPIL" in header]
+    return next((name for name in found if name and not name.upper().startswith(_CLEAR)), None)
+
+
+def header_time(headers: Sequence[fits.Header], label: str) -> float | None:
+    """MJD; what is no number is told, for only light curves need it."""
+    try:
+        return header_number(headers, TIME_KEYWORDS, label)
+    except ValueError as error:
+        warnings.warn(f"{error}, or give time=; read without a time", stacklevel=3)
+        return None
 
 
 def header_zeropoint(headers: Sequence[fits.Header], label: str) -> float:
@@ -193,49 +172,3 @@ def header_zeropoint(headers: Sequence[fits.Header], label: str) -> float:
             "magnitude of one data unit, as zeropoint=22.5 in Python or --zeropoint 22.5 on the command line"
         )
     return value
-
-
-def extension(hdus: Any, name: str, label: str) -> np.ndarray | None:
-    return plane(hdus[name], label) if name in hdus and hdus[name].header.get("NAXIS") else None
-
-
-def weight_extension(hdus: Any, label: str) -> np.ndarray | None:
-    """Inverse variance from extension INVVAR, or else from SIGMA or ERR; NaN where sigma is not positive."""
-    invvar = extension(hdus, "INVVAR", label)
-    if invvar is not None:
-        return invvar
-    sigma = extension(hdus, "SIGMA", label)
-    sigma = extension(hdus, "ERR", label) if sigma is None else sigma
-    return None if sigma is None else np.where(sigma > 0, sigma, np.nan) ** -2.0
-
-
-def psf_extension(hdus: Any, label: str, required: bool = True) -> PSF | None:
-    if "PSF" in hdus and hdus["PSF"].header.get("NAXIS"):
-        return _psf_from_hdu(hdus["PSF"], label)
-    if not required:
-        return None
-    raise ValueError(
-        f"{label}: no PSF (extension PSF is missing); give one, as psf='gaussian:1.12' (FWHM in arcsec) or "
-        "a FITS file in Python, or --psf gaussian:1.12 on the command line"
-    )
-
-
-def _psf_from_hdu(hdu: Any, label: str) -> PSF:
-    stamp = plane(hdu, label)
-    includes_pixel = hdu.header.get("PIXINCL", True)
-    if isinstance(includes_pixel, str):
-        includes_pixel = includes_pixel.strip().upper() in ("T", "TRUE", "1", "Y", "YES")
-    oversampling: Any = header_number((hdu.header,), ("OVERSAMP",), label) or 1
-    with about(f"{label}[{hdu.name}]"):
-        return PSF(stamp, oversampling=oversampling, includes_pixel=bool(includes_pixel))
-
-
-def array_of(source: Any, what: str) -> np.ndarray:
-    """An array as it is, or the first image of a FITS file."""
-    if not isinstance(source, str | os.PathLike):
-        return np.asarray(source)
-    path = existing(source, what)
-    with opened(path) as hdus:
-        return plane(
-            hdus[what.upper()] if what.upper() in hdus else data_hdu(hdus, None, str(path)), str(path)
-        )

@@ -11,10 +11,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from astropy.wcs import WCS
 
 from bayesjoint.data.analytic_psf import positive
-from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre
+from bayesjoint.data.frame import PixelMap, TangentFrame, fit_pixel_map, image_centre, pixels_per_arcsec
 from bayesjoint.data.image_input import (
     as_pixels,
     check_wcs,
@@ -132,11 +131,12 @@ class Image:
             )
         used = np.isfinite(data)
         if mask is not None:
-            used &= ~same_shape(mask, data.shape, "mask", label).astype(bool)
+            used &= ~same_shape(np.ma.filled(mask, True), data.shape, "mask", label).astype(bool)
         self.noise_estimated = invvar is None
         if invvar is None:
             invvar = estimated_weights(data, used, label)
-        invvar = usable_weights(same_shape(invvar, data.shape, "invvar", label), used, label)
+        invvar = same_shape(np.ma.filled(invvar, 0.0), data.shape, "invvar", label)
+        invvar = usable_weights(invvar, used, label)
         to_njy = 10 ** (-0.4 * (zeropoint - AB_ZEROPOINT_NJY))
         self.data = np.where(invvar > 0, data, 0.0) * to_njy
         self.invvar = invvar / to_njy**2
@@ -146,6 +146,7 @@ class Image:
         self.time = None if time is None else np.asarray(finite_number(time, "time (days)", label))
         self.shape: tuple[int, int] = data.shape
         self.windows, self.window_lattices = (), ()
+        self.window_widths: tuple[float, ...] = ()  # arcsec
         self._set_geometry(frame or image_centre(wcs, data.shape), label)
         self._set_noise(noise_correlation, label)
 
@@ -167,7 +168,7 @@ class Image:
             raise ValueError(f"{label}: {error}") from None
         here = image_centre(self.wcs, self.shape)
         centre = np.array(frame.offsets(here.ra, here.dec), dtype=float)
-        self.jacobian = _jacobian(self.wcs, self.shape)
+        self.jacobian = pixels_per_arcsec(self.wcs, self.shape)
         self.centre = centre
         self.pixel_area = np.asarray(1 / abs(np.linalg.det(self.jacobian)))
         self.fft_shape = padded_shape(self.shape, self.psf.half_width(self.pixel_scale))
@@ -229,6 +230,12 @@ class Image:
             new._set_geometry(frame, f"image {self.name!r}")
         return new
 
+    def with_band(self, band: str) -> Image:
+        """The same image in a band of this name: images of one band share brightnesses."""
+        new = object.__new__(Image)
+        new.__dict__.update(self.__dict__, band=str(band))
+        return new
+
     def with_windows(self, *widths: float) -> Image:
         """The same image with windows of these widths, arcsec, for sources that are `Windowed`."""
         for width in widths:
@@ -237,6 +244,7 @@ class Image:
         new = object.__new__(Image)
         new.__dict__.update(self.__dict__)
         new.windows, new.window_lattices = tuple(zip(*found, strict=True)) or ((), ())
+        new.window_widths = tuple(float(width) for width in widths)
         return new
 
     def with_source_windows(self, widths: Sequence[float]) -> Image:
@@ -269,6 +277,7 @@ class Image:
             f'Image({self.name!r}, band {self.band!r}, {nx}x{ny} px of {self.pixel_scale:.3f}", '
             f'zero point {self.zeropoint:.3f}, PSF FWHM {self.psf.fwhm_arcsec(self.pixel_scale):.2f}", '
             f"{self.number_used} of {nx * ny} pixels used"
+            f"{', noise estimated' if self.noise_estimated else ''}"
             f"{'' if self.whitening is None else ', noise correlated'})"
         )
 
@@ -288,15 +297,3 @@ class Image:
         new.__dict__.update(zip(_ARRAYS, arrays, strict=True))
         new.__dict__.update(zip(_STATIC, static, strict=True))
         return new
-
-
-def _jacobian(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
-    """d(x, y)/d(east, north) in pixels per arcsec at the image's centre, by differences of the WCS."""
-    ny, nx = shape
-    x0, y0 = (nx - 1) / 2, (ny - 1) / 2
-    local = image_centre(wcs, shape)
-    east, north = local.offsets(
-        *wcs.all_pix2world(x0 + np.array([0.5, -0.5, 0, 0]), y0 + np.array([0, 0, 0.5, -0.5]), 0)
-    )
-    forward = np.array([[east[0] - east[1], east[2] - east[3]], [north[0] - north[1], north[2] - north[3]]])
-    return np.linalg.inv(forward)

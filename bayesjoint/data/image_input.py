@@ -15,7 +15,7 @@ _SYSTEMS = ("", "ICRS", "FK5")
 
 
 def as_pixels(data, label: str) -> np.ndarray:
-    """One plane of pixels, as float64."""
+    """One plane of pixels, as float64, NaN where a masked array is masked."""
     if isinstance(data, str | Path):
         raise TypeError(
             f"{label}: data must be an array of pixels, got {data!r}: read files by bj.read_image"
@@ -25,7 +25,7 @@ def as_pixels(data, label: str) -> np.ndarray:
             f"{label}: data must be plain numbers in the units of zeropoint, got {data.unit}: give "
             "data.to_value('nJy') and zeropoint=31.4"
         )
-    data = np.array(data, dtype=float)
+    data = data.astype(float).filled(np.nan) if np.ma.isMaskedArray(data) else np.array(data, dtype=float)
     if data.ndim != 2:
         raise ValueError(f"{label}: data must be one plane of pixels (ny, nx), got shape {data.shape}")
     return data

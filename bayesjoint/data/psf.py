@@ -13,6 +13,7 @@ from bayesjoint.data.transfer import PointSpread, pixel_response
 
 UNDERSAMPLED_FWHM = 2.5
 TRUNCATED_PERCENT, EDGE_PERCENT = 2.0, 0.5
+OFF_CENTRE = 0.2  # image pixels
 
 
 class PSF(PointSpread):
@@ -22,7 +23,8 @@ class PSF(PointSpread):
     ----------
     stamp : array (ny, nx)
         Samples of the PSF, normalised to sum 1 on entry, with a warning when the sum was off by over 1 %, and
-        when over 2 % of the light seems to lie outside the stamp, or over 0.5 % lies in its outermost pixels.
+        when over 2 % of the light seems to lie outside the stamp, or over 0.5 % lies in its outermost pixels; and when its
+        core lies over a fifth of an image pixel beside `centre`.
     oversampling : int
         Samples per image pixel along each axis.
     includes_pixel : bool
@@ -81,6 +83,7 @@ class PSF(PointSpread):
                 stacklevel=2,
             )
         self._tell_what_is_cut()
+        self._tell_off_centre()
 
     def _tell_what_is_cut(self) -> None:
         """Warn where wings seem to lie outside the stamp, or its edge holds much light."""
@@ -101,6 +104,19 @@ class PSF(PointSpread):
             "larger stamp",
             stacklevel=3,
         )
+
+    def _tell_off_centre(self) -> None:
+        """Warn where the core lies beside the centre: its image would be shifted against the others."""
+        bright = np.maximum(self.stamp - 0.5 * self.stamp.max(), 0.0)
+        y, x = (np.sum(bright * index) / bright.sum() for index in np.indices(bright.shape))
+        apart = np.hypot(x - self.centre[0], y - self.centre[1]) / self.oversampling
+        if apart > OFF_CENTRE:
+            warnings.warn(
+                f"the core of the PSF stamp lies at ({x:.2f}, {y:.2f}), {apart:.2f} image pixels from its centre "
+                f"({self.centre[0]:g}, {self.centre[1]:g}), by which sources will be shifted in this image: give "
+                "centre=(x, y) where the stamp has the source elsewhere than in its middle",
+                stacklevel=3,
+            )
 
     @classmethod
     def from_epsf(cls, epsf: Any, includes_pixel: bool = True) -> PSF:

@@ -47,6 +47,8 @@ def linear_map(features: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     unit = np.sqrt(np.mean(features**2, axis=0))
     unit = np.where(unit > 0, unit, 1.0)
     left, singular, right = np.linalg.svd(features / unit, full_matrices=False)
+    if not singular.any():  # nothing moves: no light, or all of it held
+        return np.zeros((features.shape[1], coefficients.shape[1]))
     damped = singular / (singular**2 + (_RIDGE * singular[0]) ** 2)
     return (right.T * damped) @ (left.T @ coefficients) / unit[:, None]
 

@@ -116,8 +116,7 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file of a run that is done."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
-            _temporary(self.path).unlink(missing_ok=True)
+            remove_file(self.path)
 
     def check_density(self, log_posterior: float) -> None:
         """The program must have, at the fit, the log posterior that it had when the run began.
@@ -234,6 +233,12 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a checkpoint, and what a killed writing may have left of it."""
+    path.unlink(missing_ok=True)
+    _temporary(path).unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:

@@ -22,6 +22,7 @@ from bayesjoint.data.cutouts import Box, box_within, cut_images
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.source_start import SourceStart
+from bayesjoint.data.whitening import whiten
 from bayesjoint.infer.fit import MapFit
 from bayesjoint.infer.pixels import places_of
 from bayesjoint.infer.space import Layout, Program, find_latents
@@ -136,7 +137,7 @@ def piece_of(program: Program, images: ImageSet, fit: MapFit, group: Group, name
     latents = latents_of(layout, subset, name)
     rows = np.array([place[_in_field(latent, group)] for latent in latents])
     is_own = np.array([latent.component >= 0 for latent in latents])
-    cut.start = replace(cut.start, **_sky_prior(images, fit, boxes, rows[is_own]))
+    cut.start = replace(cut.start, **_sky_prior(images, cut, fit, boxes, rows[is_own]))
     cut = _without_others(program, cut, layout, fit.unconstrained[rows], fit, boxes)
     return Piece(cut, _values(fit, layout, rows), rows, is_own)
 
@@ -169,7 +170,9 @@ def _box(image: Image, sources: SourceStart, fit: MapFit, group: Group) -> Box:
     return box_within(image.shape, np.min(low, axis=0), np.max(high, axis=0))
 
 
-def _sky_prior(images: ImageSet, fit: MapFit, boxes: Sequence[Box], own: np.ndarray) -> dict[str, np.ndarray]:
+def _sky_prior(
+    images: ImageSet, cut: ImageSet, fit: MapFit, boxes: Sequence[Box], own: np.ndarray
+) -> dict[str, np.ndarray]:
     """What all but the boxes' pixels say of each sky, as starting values that set its prior.
 
     The fit's precision of a sky, given the group's own latents, without what the boxes' pixels add to it. In the fit the
@@ -179,10 +182,13 @@ def _sky_prior(images: ImageSet, fit: MapFit, boxes: Sequence[Box], own: np.ndar
     if not sites.size:
         return {}
     information, pull = np.zeros(sites.size), np.zeros(sites.size)
-    for k, (image, pixels, box) in enumerate(zip(images, fit.images, boxes, strict=True)):
-        weight, area = image.invvar[box.slices], float(image.pixel_area)
-        information[k] = np.sum(weight) * area**2
-        pull[k] = np.sum(weight * (image.data - pixels.model)[box.slices]) * area
+    for k, (image, pixels, box) in enumerate(zip(cut, fit.images, boxes, strict=True)):
+        # the box's own noise, so that what is left of correlated noise is what pixels outside add to it
+        unit, residual = (
+            _independent(image, departure)
+            for departure in (np.full(image.shape, image.pixel_area), image.data - pixels.model[box.slices])
+        )
+        information[k], pull[k] = np.sum(unit**2), np.sum(unit * residual)
     both = np.concatenate([own, sites])
     precision = np.diag(np.linalg.inv(fit.covariance[np.ix_(both, both)]))[own.size :]
     # of an image that is hardly cut next to nothing is left, and the field's own prior does
@@ -194,6 +200,13 @@ def _sky_prior(images: ImageSet, fit: MapFit, boxes: Sequence[Box], own: np.ndar
         "sky_scatter": np.where(is_told, 1 / np.sqrt(left), width),
         "sky_error": np.zeros(sites.size),
     }
+
+
+def _independent(image: Image, departure: np.ndarray) -> np.ndarray:
+    """Departures from the mean (ny, nx) in units of the noise, made independent where it correlates."""
+    if image.whitening is None:
+        return departure * np.sqrt(image.invvar)
+    return np.asarray(whiten(image.whitening, image.invvar, departure))
 
 
 def _without_others(

@@ -13,7 +13,6 @@ import numpy as np
 from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.space import Layout, Program, prior_and_light
-from bayesjoint.light.geometry import semi_axes
 from bayesjoint.light.profile import Profile
 from bayesjoint.light.windowed import Windowed
 from bayesjoint.model.observe import PIXEL_SITE, component_names
@@ -77,7 +76,7 @@ def _along_ellipses(
 def _mean_and_slope(ellipse: Profile, profiles: Sequence[Profile], radii) -> tuple[jax.Array, jax.Array]:
     """Mean brightness (radii,) on ellipses about a profile's centre, and its derivative by ln radius."""
     angle = jnp.linspace(0.0, 2 * jnp.pi, _AROUND, endpoint=False)
-    axes = semi_axes(ellipse.q, ellipse.pa, 1.0)
+    axes = ellipse.axes / jnp.linalg.norm(ellipse.axes[0])
     around = jnp.matmul(jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1), axes, precision="highest")
 
     def mean(log_radii):

@@ -31,7 +31,7 @@ def judge_convergence(
     """
     names = [name for name in r_hat if np.isfinite(r_hat[name])]
     if not names:
-        advice = "draw more (at least 4 in each chain), and check that the program samples anything"
+        advice = "draw more (at least 8 in each chain), and check that the program samples anything"
         return [Finding("fail", "R-hat and effective sample size cannot be computed", advice=advice)]
     limits = {name: r_hat_limit(min(ess_bulk[name], ess_tail[name]), chains) for name in names}
     findings = [_judge_r_hat({name: r_hat[name] for name in names}, limits)]

@@ -80,10 +80,10 @@ def sample_program(
         draws = sample_compressed(run, "recompressed", lambda: around_draws(before), spent)
         if draws.interrupted or draws.likelihood_holds or likelihood == "compressed":
             return draws
-        if draws.likelihood_error <= CORRECTED_ERROR and (made := corrected(run, draws)) is not None:
-            return made
         if run.is_late:
             return draws
+        if draws.likelihood_error <= CORRECTED_ERROR and (made := corrected(run, draws)) is not None:
+            return made
         spent, found = draws.seconds, draws
         return sample_exact(run, "regional", lambda: around_draws(found), spent)
     except KeyboardInterrupt:

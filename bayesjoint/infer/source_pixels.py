@@ -52,7 +52,9 @@ def _pixels(program: Program, layout: Layout, z, args: tuple, image: str, source
     light = [c for c in components if not isinstance(c, Noise)]
     own = _drawn(images[image], *profiles, *effects)
     first = profiles[0]
-    return SourcePixels(own, _drawn(images[image], *light) - own, first.centre, first.q, first.pa)
+    major, minor = first.axes  # which every profile has, whatever its parameters are
+    q, pa = jnp.linalg.norm(minor) / jnp.linalg.norm(major), jnp.degrees(jnp.arctan2(major[0], major[1]))
+    return SourcePixels(own, _drawn(images[image], *light) - own, first.centre, q, pa)
 
 
 def _drawn(image: Any, *components: Any) -> jax.Array:

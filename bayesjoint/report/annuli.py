@@ -63,6 +63,13 @@ def edges_of(finest: float, reach: float) -> np.ndarray:
     return np.array(edges)
 
 
+def without_empty_core(image: Image, axes: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Edges of which the innermost annulus reaches a pixel with weight: of a flat or masked core the first are one."""
+    nearest = float(np.min(axes[image.invvar > 0]))
+    first = min(int(np.searchsorted(edges, nearest, side="right")), len(edges) - 1)
+    return np.concatenate([edges[:1], edges[first:]])
+
+
 def annuli_of(image: Image, axes: np.ndarray, q: float, edges: np.ndarray) -> Annuli:
     """The annuli between `edges` (arcsec), up to the first that the image does not cover by half.
 

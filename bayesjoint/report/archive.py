@@ -1,6 +1,7 @@
 """Images, fits and provenance as plain arrays and text, and back: what makes a saved posterior complete.
 
-Everything needed to redo a fit is here: pixels and weights, WCS, PSF, zero points, frame, starting values.
+Everything needed to redo a fit is here: pixels and weights, WCS, PSF, zero points, frame, windows and sources, starting
+values.
 Images come back with the very numbers they had.
 """
 
@@ -24,6 +25,8 @@ from astropy.wcs import WCS, FITSFixedWarning
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import AB_ZEROPOINT_NJY, Image
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.data.source_start import SourceStart
+from bayesjoint.data.source_ties import Structure
 from bayesjoint.infer.draws import Draws
 from bayesjoint.report.psf_record import psf_record, psf_stamps, recorded_psf
 
@@ -76,7 +79,40 @@ def pack_images(
     for field in dataclasses.fields(images.start):
         array = np.asarray(getattr(images.start, field.name))
         packed[f"start_{field.name}"] = (tuple(f"start_{field.name}_{k}" for k in range(array.ndim)), array)
+    widths = [list(image.window_widths) for image in images]
+    packed["window_widths"] = (("image",), np.array([json.dumps(own) for own in widths], dtype=str))
+    return packed | pack_sources(images.sources)
+
+
+def pack_sources(sources: SourceStart | None) -> Archive:
+    """What images know of their sources: arrays as they are, words as JSON."""
+    if sources is None:
+        return {}
+    packed: Archive = {}
+    for field in dataclasses.fields(sources):
+        value = getattr(sources, field.name)
+        if isinstance(value, tuple):
+            packed[f"sources_{field.name}"] = ((), np.array(json.dumps(value), dtype=str))
+        else:
+            array = np.asarray(value)
+            axes = tuple(f"sources_{field.name}_{k}" for k in range(array.ndim))
+            packed[f"sources_{field.name}"] = (axes, array)
     return packed
+
+
+def unpack_sources(packed: Mapping[str, np.ndarray]) -> SourceStart | None:
+    """The inverse of `pack_sources`."""
+    if "sources_names" not in packed:
+        return None
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(SourceStart):
+        value = np.asarray(packed[f"sources_{field.name}"])
+        found[field.name] = value if value.dtype.kind == "f" else _tuples(json.loads(str(value)))
+    return SourceStart(**found | {name: Structure(*found[name]) for name in ("owner", "held")})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def _model(model: np.ndarray, image: Image) -> np.ndarray:
@@ -102,6 +138,11 @@ def unpack_images(packed: Mapping[str, np.ndarray], names: Sequence[str]) -> Ima
         measured = image_set.start  # whose shapes are right: a file has no numbers without an axis
         shaped = {key: np.reshape(value, np.shape(getattr(measured, key))) for key, value in starts.items()}
         image_set.start = type(measured)(**shaped)
+    if "window_widths" in packed:
+        widths = [json.loads(str(own)) for own in packed["window_widths"]]
+        windowed = (image.with_windows(*own) for image, own in zip(image_set, widths, strict=True))
+        image_set = image_set.with_images(tuple(windowed))
+    image_set.sources = unpack_sources(packed)
     return image_set
 
 

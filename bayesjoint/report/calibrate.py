@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -154,6 +155,7 @@ def _workers(task: _Task, asked: int | None, waiting: int) -> int:
         return 1
     try:
         pickle.dumps(task)
+        _check_can_be_found(task.program)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         if asked is not None:
             raise ValueError(
@@ -162,6 +164,13 @@ def _workers(task: _Task, asked: int | None, waiting: int) -> int:
             ) from None
         return 1
     return most
+
+
+def _check_can_be_found(program: Any) -> None:
+    """A function of a notebook or a prompt is pickled by its name alone, which another process does not know."""
+    main = sys.modules["__main__"]
+    if getattr(program, "__module__", "") == "__main__" and not hasattr(main, "__file__"):
+        raise TypeError(f"{program.__name__} is defined in a notebook or at a prompt")
 
 
 def one_simulation(task: _Task, i: int) -> dict[str, Any]:
@@ -185,6 +194,8 @@ def one_simulation(task: _Task, i: int) -> dict[str, Any]:
                 progress=False,
                 **task.options,
             )
+            if posterior.idata.attrs["interrupted"]:
+                raise KeyboardInterrupt
             found = _compared(posterior.quantities, truth)
             trusted, headline = posterior.verdict.trusted, posterior.verdict.headline
     except ValueError as error:

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -99,6 +99,25 @@ def model_images(
     return models, None
 
 
+class Ended(NamedTuple):
+    """Why sampling ended before its number of draws, or after it, in words; and whether it was for want of time."""
+
+    words: str = ""
+    is_late: bool = False
+
+
+def ended(draws: Draws, tuning: Tuning, is_auto: bool, max_seconds: float | None, deadline: float) -> Ended:
+    """How a run of one batch ended."""
+    if max_seconds is None or time.monotonic() < deadline:
+        return Ended()
+    count, passed = draws.stats["lp"].shape[1], f"max_seconds={max_seconds:g} passed"
+    if is_auto and not draws.likelihood_holds:
+        return Ended(f"{passed} before the compressed likelihood was made to hold", True)
+    if count < tuning.draws:
+        return Ended(f"{passed} after {count} of {tuning.draws} draws a chain", True)
+    return Ended()
+
+
 def run_until(
     draws: Draws,
     until_ess: float,
@@ -110,8 +129,8 @@ def run_until(
     progress: bool | None,
     checkpoint: Checkpoint,
     deadline: float,
-) -> tuple[Draws, str]:
-    """Batches of `tuning.draws` more, until the least bulk ESS reaches a number; with why it stopped, in words."""
+) -> tuple[Draws, Ended]:
+    """Batches of `tuning.draws` more, until the least bulk ESS reaches a number; with how it ended."""
     batch, method, obstacle = tuning.draws, draws.method, draws.incompressible
     best, stale = 0.0, 0
     while True:
@@ -119,26 +138,22 @@ def run_until(
         label, least = Posterior.from_draws(draws, images).least_ess()
         now = f"least bulk ESS {least:.0f} ({label}), {count} draws a chain"
         if least >= until_ess:
-            return draws, f"until_ess={until_ess:g} reached: {now}"
+            return draws, Ended(f"until_ess={until_ess:g} reached: {now}")
         if draws.interrupted:
-            return draws, f"interrupted before until_ess={until_ess:g}: {now}"
+            return draws, Ended(f"interrupted before until_ess={until_ess:g}: {now}")
         if time.monotonic() >= deadline:
-            return draws, f"max_seconds passed before until_ess={until_ess:g}: {now}"
+            return draws, Ended(f"max_seconds passed before until_ess={until_ess:g}: {now}", True)
         best, stale = max(best, least), 0 if least > best else stale + 1
         if stale == STALE:
-            return draws, f"until_ess={until_ess:g} not reached, in {STALE} batches it has not grown: {now}"
+            words = f"until_ess={until_ess:g} not reached, in {STALE} batches it has not grown: {now}"
+            return draws, Ended(words)
         tuning = tuning._replace(draws=count + batch)
         made = Made(draws.road, draws.seconds)
-        draws = continue_program(
-            program,
-            args,
-            fit.layout,
-            fit.unconstrained,
-            made,
-            tuning,
-            progress,
-            checkpoint,
-            deadline,
-            sampler_of(method),
-        )
+        where = fit.layout, fit.unconstrained
+        try:
+            draws = continue_program(
+                program, args, *where, made, tuning, progress, checkpoint, deadline, sampler_of(method)
+            )
+        except KeyboardInterrupt:  # between chunks: the batches before are kept
+            draws = replace(draws, interrupted=True)
         draws = replace(draws, method=method, incompressible=obstacle)

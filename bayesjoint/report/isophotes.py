@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bayesjoint.infer.source_pixels import source_pixels
-from bayesjoint.report.annuli import Annuli, annuli_of, edges_of, mean_errors, semi_major_axes
+from bayesjoint.report.annuli import (
+    Annuli,
+    annuli_of,
+    edges_of,
+    mean_errors,
+    semi_major_axes,
+    without_empty_core,
+)
 from bayesjoint.report.checking import latent_draws
 from bayesjoint.report.quantities import pick_source
 from bayesjoint.report.radial_profile import RadialProfile, image_of, surface_brightness
@@ -94,7 +101,7 @@ def _annuli(image: Any, own: np.ndarray, shape: tuple, finest: float) -> Annuli:
     """Annuli as far as the model stands out of the noise of their means."""
     centre, q, pa = shape
     axes = semi_major_axes(image, centre, q, pa)
-    edges = edges_of(max(image.pixel_scale, finest), float(axes.max()))
+    edges = without_empty_core(image, axes, edges_of(max(image.pixel_scale, finest), float(axes.max())))
     annuli = annuli_of(image, axes, q, edges)
     faint = annuli.mean(np.asarray(own, float)) < _FAINTEST * mean_errors(image, annuli)
     return annuli if not faint.any() else annuli_of(image, axes, q, edges[: int(np.argmax(faint)) + 2])

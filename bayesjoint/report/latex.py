@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from bayesjoint.data.frame import TangentFrame
 from bayesjoint.report.estimates import Estimate, rounded
 from bayesjoint.report.photometry import ONE_SIGMA, interval_words
 from bayesjoint.report.quantities import Quantity
@@ -42,7 +43,12 @@ _ESCAPES = {
 }
 
 
-def to_latex(found: Sequence[Quantity], probability: float = ONE_SIGMA, sky: bool = False) -> str:
+def to_latex(
+    found: Sequence[Quantity],
+    probability: float = ONE_SIGMA,
+    sky: bool = False,
+    frame: TangentFrame | None = None,
+) -> str:
     """A LaTeX `table` of structure, brightness, magnitudes and colours.
 
     Parameters
@@ -52,6 +58,8 @@ def to_latex(found: Sequence[Quantity], probability: float = ONE_SIGMA, sky: boo
         Of the equal-tailed interval behind the errors.
     sky : bool
         Whether to list the sky levels too.
+    frame : TangentFrame, optional
+        Whose tangent point the caption names.
 
     Returns
     -------
@@ -69,7 +77,7 @@ def to_latex(found: Sequence[Quantity], probability: float = ONE_SIGMA, sky: boo
     head = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_caption(probability)}}}",
+        rf"\caption{{{_caption(probability, frame)}}}",
         r"\begin{tabular}{llll}",
     ]
     head += [r"\hline", r"Parameter & Band & Value & Unit \\", r"\hline"]
@@ -116,14 +124,14 @@ def value(one: Estimate) -> str:
     return f"${median}^{{+{above}}}_{{-{below}}}$"
 
 
-def _caption(probability: float) -> str:
+def _caption(probability: float, frame: TangentFrame | None) -> str:
     words = interval_words(probability).replace(" %", r"\,\%")
+    where = "the images' tangent point"
+    where += "" if frame is None else rf", RA {frame.ra:.6f}$^\circ$, Dec ${frame.dec:+.6f}^\circ$"
     return (
         rf"Posterior medians with {words} credible intervals; limits hold at 95\,\%. Magnitudes are AB and "
-        rf"total, "
-        r"fluxes total, offsets East and North of the images' tangent point; $R_{\rm e}$ is the semi-major "
-        r"axis that holds "
-        "half the light."
+        rf"total, fluxes total, offsets East and North of {where}; "
+        r"$R_{\rm e}$ is the semi-major axis that holds half the light."
     )
 
 

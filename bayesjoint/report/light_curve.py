@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 from matplotlib.axes import Axes
 
-from bayesjoint.report.photometry import ONE_SIGMA, interval, is_detected, upper_flux
+from bayesjoint.report.photometry import ONE_SIGMA, interval, interval_words, is_detected, upper_flux
 from bayesjoint.report.quantities import Quantity
 from bayesjoint.report.tables import magnitude_estimate
 
@@ -60,26 +61,35 @@ class LightCurve:
         return np.array([np.nan if np.ptp(c) == 0 or is_detected(c) else upper_flux(c) for c in columns])
 
     def table(self, probability: float = ONE_SIGMA) -> QTable:
-        """A row for each image: time, flux, the ends of its interval, its limit, and the magnitude or its limit in words."""
+        """A row for each image.
+
+        Returns
+        -------
+        QTable
+            time (days), image, band; flux, error (standard deviation), lower, upper (the ends of the interval, which
+            `meta["interval"]` says in words) and limit (95 %, NaN where detected), nJy; mag, mag_lower, mag_upper (AB, NaN
+            where undetected or dark), and mag_limit (fainter than this at 95 %).
+        """
         lower, upper = interval(self.draws, probability, axis=(0, 1))
-        magnitudes = []
-        for i, (image, band) in enumerate(zip(self.images, self.bands, strict=True)):
-            quantity = Quantity("flux", self.draws[..., i], self.source, band, image)
-            known = np.ptp(quantity.draws) > 0
-            magnitudes.append(str(magnitude_estimate(quantity, probability)) if known else "dark")
-        return QTable(
-            {
-                "time": self.times,
-                "image": list(self.images),
-                "band": list(self.bands),
-                "flux": self.flux,
-                "error": self.error,
-                "lower": lower,
-                "upper": upper,
-                "limit": self.limit,
-                "magnitude": magnitudes,
-            }
-        )
+        fluxes = {"flux": self.flux, "error": self.error, "lower": lower, "upper": upper, "limit": self.limit}
+        table = QTable({"time": self.times * u.day, "image": list(self.images), "band": list(self.bands)})
+        for name, values in fluxes.items():
+            table[name] = values * u.nJy
+        magnitudes = np.array([self._magnitude(i, probability) for i in range(len(self.times))])
+        for name, values in zip(("mag", "mag_lower", "mag_upper", "mag_limit"), magnitudes.T, strict=True):
+            table[name] = values * u.ABmag
+        table.meta = {"source": self.source, "interval": interval_words(probability)}
+        return table
+
+    def _magnitude(self, i: int, probability: float) -> tuple[float, float, float, float]:
+        """Of an image: the median and the ends of its interval, or a limit."""
+        quantity = Quantity("flux", self.draws[..., i], self.source, self.bands[i], self.images[i])
+        if np.ptp(quantity.draws) == 0:
+            return (np.nan,) * 4
+        one = magnitude_estimate(quantity, probability)
+        if one.limit is not None:
+            return np.nan, np.nan, np.nan, one.limit.value
+        return (one.median, *one.interval, np.nan)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Fluxes with their 68 % intervals against time, one colour a band; returns the axes.

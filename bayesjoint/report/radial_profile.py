@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 from matplotlib.axes import Axes
 
 from bayesjoint.infer.isophotes import brightness_along_ellipses
 from bayesjoint.report.checking import latent_draws
-from bayesjoint.report.photometry import ONE_SIGMA, colour, interval, magnitude
+from bayesjoint.report.photometry import ONE_SIGMA, colour, interval, interval_words, magnitude
 from bayesjoint.report.products import Products
 from bayesjoint.report.quantities import UNITS, pick_source
 from bayesjoint.report.style import DRAWS_COLOUR, paper_style
@@ -51,11 +52,11 @@ class RadialProfile:
     @property
     def gradient(self) -> RadialProfile:
         """The change per dex of radius, d/d(log10 r), at each radius; its own change is not known (NaN)."""
-        unit = f"{self.unit} / dex"
+        above, _, below = self.unit.partition(" / ")
         return replace(
             self,
             name=f"d({self.name})/dlog r",
-            unit=unit,
+            unit=f"{above} / ({below} dex)" if below else f"{above} / dex",
             draws=self.slopes,
             slopes=np.full_like(self.slopes, np.nan),
         )
@@ -69,9 +70,13 @@ class RadialProfile:
         return replace(self, unit="mag / arcsec2", draws=magnitude(self.draws), slopes=slopes)
 
     def table(self, probability: float = ONE_SIGMA) -> QTable:
-        """A row for each radius: median, and the ends of the interval."""
+        """A row for each radius (arcsec): median, and the ends of the interval that `meta["interval"]` says in words."""
         low, high = self.interval(probability)
-        return QTable({"radius": self.radii, "median": self.median, "lower": low, "upper": high})
+        table = QTable({"radius": self.radii * u.arcsec})
+        for name, values in {"median": self.median, "lower": low, "upper": high}.items():
+            table[name] = values * u.Unit(self.unit)
+        table.meta = {"profile": self.name, "interval": interval_words(probability)}
+        return table
 
     def plot(self, ax: Axes | None = None, colour: str = DRAWS_COLOUR, label: str | None = None) -> Axes:
         """Median, 68.27 % and 95 % bands against radius; magnitudes per arcsec^2 have the bright at the top."""

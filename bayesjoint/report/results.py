@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.draws import Importance, LogEvidence
 from bayesjoint.infer.goodness import Goodness, goodness
@@ -44,6 +45,11 @@ class Results:
     def images(self) -> ImageSet:
         """The images the posterior was made from; of a loaded posterior, rebuilt from the file."""
         return unpack_images(self._constants, self.image_names)
+
+    @property
+    def frame(self) -> TangentFrame:
+        """The tangent plane that positions are in."""
+        return TangentFrame(*(float(angle) for angle in self._constants["frame"]))
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -175,11 +181,11 @@ class Results:
 
     def to_table(self, probability: float = ONE_SIGMA) -> QTable:
         """One row per source and band, with astropy units, to stack over galaxies; see `tables.catalogue`."""
-        return tables.catalogue(self.quantities, probability)
+        return tables.catalogue(self.quantities, probability, self.frame)
 
     def to_latex(self, probability: float = ONE_SIGMA, sky: bool = False) -> str:
         """A paper's table; see `latex.to_latex`."""
-        return latex.to_latex(self.quantities, probability, sky)
+        return latex.to_latex(self.quantities, probability, sky, self.frame)
 
     def model_images(self) -> list[np.ndarray]:
         """Model pixels (ny, nx) of each image, nJy.

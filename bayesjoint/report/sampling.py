@@ -15,8 +15,7 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.adapt import Adapt
 from bayesjoint.infer.approximate import approximate_program
 from bayesjoint.infer.chains import ChainMethod
-from bayesjoint.infer.checkpoint import Checkpoint, fingerprint
-from bayesjoint.infer.fit import MapFit, fit_map, pack_fit, unpack_fit
+from bayesjoint.infer.fit import MapFit
 from bayesjoint.infer.methods import (
     CHAINS,
     GAUSSIAN,
@@ -28,12 +27,11 @@ from bayesjoint.infer.methods import (
 )
 from bayesjoint.infer.roads import Likelihood
 from bayesjoint.infer.sampler import sample_program
-from bayesjoint.infer.space import Program, find_latents
-from bayesjoint.report.extending import continuation, model_images, run_until
+from bayesjoint.infer.space import Program
+from bayesjoint.report.extending import continuation, ended, model_images, run_until
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.sampling_options import check_choices, check_images, check_limits, tuning_of
-
-SAME_FIT = 1e-3  # standard deviations
+from bayesjoint.report.starting import fit_of, store_of
 
 
 def sample(
@@ -187,80 +185,23 @@ def sample(
     args = jax.device_put((images, *more))
     settings = {**tuning._asdict(), "likelihood": likelihood, "method": method}
     sampler = None if method in GAUSSIAN else sampler_of(method)
-    store = _store(checkpoint, program, args, settings)
-    fit = _fit_of(store, program, args, images, init, progress)
+    store = store_of(checkpoint, program, args, settings)
+    fit = fit_of(store, program, args, images, init, progress)
     if sampler is None:
         kept = approximate_program(program, args, fit, tuning, likelihood, method)
     else:
         kept = sample_program(program, args, fit, tuning, likelihood, progress, store, deadline, sampler)
         kept = replace(kept, method=method)
-    stopped, late = "", time.monotonic() >= deadline
     if until_ess is not None:
-        kept, stopped = run_until(
-            kept, until_ess, tuning, program, args, images, fit, progress, store, deadline
-        )
-    elif late and likelihood == "auto" and not kept.likelihood_holds:
-        stopped = f"max_seconds={max_seconds:g} passed before the compressed likelihood was made to hold"
-    elif late and (count := kept.stats["lp"].shape[1]) < tuning.draws:
-        stopped = f"max_seconds={max_seconds:g} passed after {count} of {tuning.draws} draws a chain"
+        kept, end = run_until(kept, until_ess, tuning, program, args, images, fit, progress, store, deadline)
+    else:
+        end = ended(kept, tuning, likelihood == "auto", max_seconds, deadline)
     tuning = tuning._replace(draws=kept.stats["lp"].shape[1])
     going_on = continuation(store, kept, tuning, fit.layout, fit.unconstrained) if method in CHAINS else None
     models, own_noise = model_images(program, args, fit.layout, images, kept)
-    provenance = {**(provenance or {}), "stopped": stopped}
+    provenance = {**(provenance or {}), "stopped": end.words}
     posterior = Posterior.from_draws(kept, images, fit, provenance, models, own_noise, going_on)
     posterior.program, posterior.more = program, more
-    if not kept.interrupted and "max_seconds" not in stopped:
+    if not (kept.interrupted or end.is_late):
         store.remove()
     return posterior
-
-
-def _store(
-    path: str | os.PathLike | None, program: Program, args: tuple, settings: Mapping[str, Any]
-) -> Checkpoint:
-    """The checkpoint at a path, or one in memory."""
-    if path is None:
-        return Checkpoint()
-    return Checkpoint(path, fingerprint(find_latents(program, args), args, settings))
-
-
-def _fit_of(
-    store: Checkpoint,
-    program: Program,
-    args: tuple,
-    images: ImageSet,
-    init: MapFit | None,
-    progress: bool | None,
-) -> MapFit:
-    """The fit that the checkpoint has, or the one given, or one made now."""
-    known = store.recall("fit")
-    if init is None and known:
-        return unpack_fit(program, images, args, find_latents(program, args), known)
-    fit = init if init is not None else fit_map(program, images, *args[1:], progress=progress)
-    check_init(program, args, fit)
-    if not known:
-        store.note("fit", pack_fit(fit))
-        return fit
-    z, covariance = known["unconstrained"], known["covariance"]
-    apart = np.max(np.abs(fit.unconstrained - z) / np.sqrt(np.diag(covariance)))
-    if apart > SAME_FIT:
-        raise ValueError(
-            f"the checkpoint {str(store.path)!r} was begun at another fit, {apart:.2g} standard deviations from init: give "
-            "that fit or none, delete the file to start anew, or give another path"
-        )
-    return replace(fit, unconstrained=z, covariance=covariance)
-
-
-def check_init(program: Program, args: tuple, fit: MapFit) -> None:
-    """The fit must be of this program, on images of these bands: else latents would go astray."""
-    if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-        raise ValueError(
-            "sample needs 64-bit floats and got 32: call numpyro.enable_x64() before making arrays"
-        )
-    if not isinstance(fit, MapFit):
-        raise TypeError(f"init must be what bj.fit_map gives, got {type(fit).__name__}")
-    latents = find_latents(program, args)
-    if latents != fit.layout:
-        raise ValueError(
-            f"init is the fit of another program: its latents are {', '.join(fit.labels)}, this program's "
-            f"{', '.join(latents.labels)}; leave init out, or give bj.fit_map of this program and these images"
-        )

@@ -6,8 +6,12 @@ together: groups are independent, and the skies follow from all sources' draws b
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,9 +20,11 @@ from tqdm.auto import tqdm
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.chains import is_quiet
+from bayesjoint.infer.checkpoint import Checkpoint, remove_file
 from bayesjoint.infer.draws import Draws, constrain, value_dims
 from bayesjoint.infer.fit import MapFit, fit_map
-from bayesjoint.infer.groups import Group, Piece, find_groups, piece_of
+from bayesjoint.infer.groups import Group, find_groups, piece_of
+from bayesjoint.infer.mixing import bfmi
 from bayesjoint.infer.roads import Likelihood
 from bayesjoint.infer.sampler import sample_program
 from bayesjoint.infer.space import latent_ends
@@ -26,10 +32,11 @@ from bayesjoint.infer.target import Tuning
 from bayesjoint.model.scene import Scene
 from bayesjoint.report.extending import model_images
 from bayesjoint.report.posterior import Posterior
-from bayesjoint.report.sampling import check_init
 from bayesjoint.report.sampling_options import check_choices, check_images, tuning_of
+from bayesjoint.report.starting import fit_of, store_of
 
-_SUMMED = ("lp", "energy", "n_steps")
+_SUMMED = ("lp", "n_steps")
+_FIELD, _GROUP = "field.npz", "group{}.npz"  # in the folder of a checkpoint
 
 
 def sample_groups(
@@ -44,6 +51,7 @@ def sample_groups(
     seed: int = 0,
     likelihood: Likelihood = "auto",
     progress: bool | None = None,
+    checkpoint: str | os.PathLike | None = None,
 ) -> Posterior:
     """Sample the posterior of a field of sources, group by group.
 
@@ -64,18 +72,23 @@ def sample_groups(
         Sources belong together where errors of two of their parameters correlate by more than this; 0 makes one group.
     draws, chains, warmup, seed, likelihood, progress
         As of `sample`, for each group.
+    checkpoint : path, optional
+        A folder, made where there is none, of a file for each group. When the process dies or is interrupted, the same call
+        goes on from it, and gives the draws that it would have given. It is removed when all is done.
 
     Returns
     -------
     Posterior
-        Of the whole field. Its log density is that of all groups together.
+        Of the whole field. Its log density is that of all groups together; divergences and energies are the worst group's.
 
     Raises
     ------
     ValueError, TypeError
         For programs that are not a `scene_model`, a coupling outside 0 to 1, and what `sample` refuses.
+    OSError
+        Where the folder of `checkpoint` cannot be made.
     KeyboardInterrupt
-        When interrupted: a posterior without some of its sources is none.
+        When interrupted: a posterior without some of its sources is none. With a `checkpoint` nothing is lost.
 
     Examples
     --------
@@ -113,28 +126,80 @@ def sample_groups(
         raise ValueError(f"coupling must lie between 0 and 1, a correlation, got {coupling!r}")
     check_choices({"likelihood": (likelihood, Likelihood)})
     tuning = tuning_of(draws, chains, warmup, seed)
-    fit = init if init is not None else fit_map(program, images, progress=progress)
-    check_init(program, jax.device_put((images,)), fit)
-    began = time.perf_counter()
+    args, settings = jax.device_put((images,)), {"likelihood": likelihood, "coupling": float(coupling)}
+    field = store_of(_file_in(checkpoint), program, args, tuning._asdict() | settings)
+    fit = fit_of(field, program, args, images, init, progress)
+    _check_pixels(fit, images)
     sources: Any = images.sources
     groups = find_groups(fit, sources, program.name, coupling)
     found = []
     for k, group in enumerate(tqdm(groups, desc="groups", unit="group", disable=is_quiet(progress))):
-        piece = piece_of(program, images, fit, group, program.name)
         # random numbers of its own: groups that are alike would else move alike
         own = tuning._replace(seed=int(np.random.SeedSequence([seed, k]).generate_state(1)[0]))
-        found.append(_Sampled(piece, _sampled(program, piece, own, likelihood)))
-    kept = _together(program, images, fit, found, tuning, time.perf_counter() - began)
+        found.append(_sampled(program, images, fit, group, own, likelihood, _store_beside(field, k)))
+    kept = _together(program, images, fit, found, tuning)
     models, own_noise = model_images(program, jax.device_put((images,)), fit.layout, images, kept)
     posterior = Posterior.from_draws(kept, images, fit, _provenance(groups, coupling), models, own_noise)
     posterior.program, posterior.more = program, ()
+    _remove(field, len(groups))
     return posterior
 
 
-class _Sampled(NamedTuple):
-    """A group and its draws."""
+def _file_in(folder: str | os.PathLike | None) -> Path | None:
+    """That of the whole field in a folder of checkpoints."""
+    if folder is None:
+        return None
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(
+            f"the checkpoint of sample_groups is a folder, and {str(path)!r} is a file: give another path"
+        )
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(
+            f"the folder of the checkpoint {str(path)!r} does not exist: make it, or choose another path"
+        )
+    path.mkdir(exist_ok=True)
+    if not (path / _FIELD).exists() and any(path.glob(_GROUP.format("*"))):
+        raise ValueError(
+            f"the checkpoint {str(path)!r} holds groups of a run whose {_FIELD} is gone: empty the folder to start anew, or "
+            "give another path"
+        )
+    return path / _FIELD
 
-    piece: Piece
+
+def _store_beside(field: Checkpoint, number: int) -> Checkpoint:
+    """The checkpoint of a group."""
+    if field.path is None:
+        return Checkpoint()
+    return Checkpoint(field.path.with_name(_GROUP.format(number)), field.fingerprint)
+
+
+def _remove(field: Checkpoint, groups: int) -> None:
+    """Remove the files of a run that is done, and their folder where nothing else is in it."""
+    if field.path is None:
+        return
+    for number in range(groups):
+        remove_file(field.path.with_name(_GROUP.format(number)))
+    field.remove()
+    with suppress(OSError):
+        field.path.parent.rmdir()
+
+
+def _check_pixels(fit: MapFit, images: ImageSet) -> None:
+    """The fit's light is taken from the images."""
+    for image, pixels in zip(images, fit.images, strict=True):
+        if pixels.model.shape != image.shape:
+            raise ValueError(
+                f"init is the fit of other images: of {image.name!r} it has pixels {pixels.model.shape}, this one has "
+                f"{image.shape}; leave init out, or give bj.fit_map of these"
+            )
+
+
+class _Sampled(NamedTuple):
+    """Draws of a group: which elements of the field's z they are of, and of the group's."""
+
+    rows: np.ndarray
+    own: np.ndarray
     draws: Draws
 
 
@@ -148,27 +213,41 @@ def _provenance(groups: Sequence[Group], coupling: float) -> dict[str, Any]:
     }
 
 
-def _sampled(program: Scene, piece: Piece, tuning: Tuning, likelihood: Likelihood) -> Draws:
-    """Draws of a group's posterior."""
-    fit = fit_map(program, piece.images, start=piece.values, progress=False)
-    draws = sample_program(program, jax.device_put((piece.images,)), fit, tuning, likelihood, progress=False)
+def _sampled(
+    program: Scene,
+    images: ImageSet,
+    fit: MapFit,
+    group: Group,
+    tuning: Tuning,
+    likelihood: Likelihood,
+    store: Checkpoint,
+) -> _Sampled:
+    """A group and draws of its posterior, from its checkpoint on."""
+    began = time.perf_counter()
+    piece = piece_of(program, images, fit, group, program.name)
+    args, start = jax.device_put((piece.images,)), None
+    if not store.recall("fit"):
+        start = fit_map(program, piece.images, start=piece.values, progress=False)
+    alone = fit_of(store, program, args, piece.images, start, False)
+    fitted = time.perf_counter() - began
+    draws = sample_program(program, args, alone, tuning, likelihood, progress=False, checkpoint=store)
     if draws.interrupted:
         raise KeyboardInterrupt("stopped before all groups were sampled")
-    return draws
+    draws = replace(draws, seconds={"fits": fitted} | draws.seconds, values={}, dims={})
+    return _Sampled(piece.rows[piece.is_own], piece.is_own, draws)
 
 
 def _together(
-    program: Scene, images: ImageSet, fit: MapFit, found: Sequence[_Sampled], tuning: Tuning, seconds: float
+    program: Scene, images: ImageSet, fit: MapFit, found: Sequence[_Sampled], tuning: Tuning
 ) -> Draws:
     """Draws of the whole field from those of its groups."""
     z = np.tile(fit.unconstrained, (tuning.chains, tuning.draws, 1))
     known = np.zeros(fit.layout.size, bool)
-    for piece, draws in found:
-        own = np.array(piece.is_own)
-        z[..., piece.rows[own]] = draws.unconstrained[..., own]
-        known[piece.rows[own]] = True
+    for rows, own, draws in found:
+        z[..., rows] = draws.unconstrained[..., own]
+        known[rows] = True
     _draw_rest(z, known, fit, tuning.seed)
-    args, every = jax.device_put((images,)), [draws for _, draws in found]
+    args, every = jax.device_put((images,)), [one.draws for one in found]
     values = constrain(program, fit.layout, z, args)
     worst = max(every, key=lambda draws: draws.likelihood_error)
     return Draws(
@@ -179,7 +258,7 @@ def _together(
         step_size=np.mean([draws.step_size for draws in every], axis=0),
         warmup=tuning.warmup,
         seed=tuning.seed,
-        seconds=_seconds(every, seconds),
+        seconds=_seconds(every),
         ends=latent_ends(program, args),
         likelihood_errors=worst.likelihood_errors,
         road=worst.road,
@@ -200,17 +279,22 @@ def _draw_rest(z: np.ndarray, known: np.ndarray, fit: MapFit, seed: int) -> None
 
 
 def _statistics(every: Sequence[Draws]) -> dict[str, np.ndarray]:
-    """The sampler's statistics of all groups as those of one."""
-    whole = {}
-    for name in every[0].stats:
+    """The sampler's statistics of all groups as those of one; divergences and energies are those of the worst."""
+    diverging = max((draws.stats["diverging"] for draws in every), key=np.sum)
+    energy = min((draws.stats["energy"] for draws in every), key=_explored)
+    whole = {"diverging": diverging, "energy": energy}
+    for name in every[0].stats.keys() - whole.keys():
         stacked = np.stack([draws.stats[name] for draws in every])
-        reduced = stacked.sum if name in _SUMMED else stacked.any if stacked.dtype == bool else stacked.mean
-        whole[name] = np.asarray(reduced(axis=0))
+        whole[name] = stacked.sum(axis=0) if name in _SUMMED else stacked.mean(axis=0)
     return whole
 
 
-def _seconds(every: Sequence[Draws], whole: float) -> dict[str, float]:
-    """Seconds of each step, of all groups; the rest of the whole is their fits and what takes them apart."""
-    names = list(dict.fromkeys(name for draws in every for name in draws.seconds))
-    spent = {name: sum(draws.seconds.get(name, 0.0) for draws in every) for name in names}
-    return spent | {"fits": whole - sum(spent.values())}
+def _explored(energy: np.ndarray) -> float:
+    """The least BFMI of energies (chains, draws); infinite where it cannot be told."""
+    return float(np.min(np.nan_to_num(bfmi(energy), nan=np.inf))) if energy.shape[1] > 1 else np.inf
+
+
+def _seconds(every: Sequence[Draws]) -> dict[str, float]:
+    """Seconds of each step, of all groups."""
+    names = dict.fromkeys(name for draws in every for name in draws.seconds)
+    return {name: sum(draws.seconds.get(name, 0.0) for draws in every) for name in names}

@@ -10,6 +10,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
+from bayesjoint.data.frame import TangentFrame
 from bayesjoint.report.estimates import Estimate, rounded
 from bayesjoint.report.photometry import (
     ONE_SIGMA,
@@ -189,15 +190,25 @@ def _table(rows: list[tuple], columns: dict[str, str]) -> QTable:
     )
 
 
-def catalogue(found: Sequence[Quantity], probability: float = ONE_SIGMA) -> QTable:
+def catalogue(
+    found: Sequence[Quantity], probability: float = ONE_SIGMA, frame: TangentFrame | None = None
+) -> QTable:
     """One row per source and band, with units: the form to stack over many galaxies.
+
+    Parameters
+    ----------
+    found : sequence of Quantity
+    probability : float
+        Of the equal-tailed interval (lower, upper).
+    frame : TangentFrame, optional
+        That of east and north, which ra and dec then are of.
 
     Returns
     -------
     QTable
-        source, band, and for each parameter p (east, north, q, pa, n, Re, Ie, flux, mag): p, p_lower, p_upper
-        and p_sd as quantities, NaN where a source does not have it, or where a magnitude is a limit: then
-        `mag_limit` has it (fainter than this at 95 %).
+        source, band, ra and dec (ICRS; their errors are those of east and north), and for each parameter p (east, north, q,
+        pa, n, Re, Ie, flux, mag): p, p_lower, p_upper and p_sd as quantities, NaN where a source does not have it, or where
+        a magnitude is a limit: then `mag_limit` has it (fainter than this at 95 %).
     """
     sources = dict.fromkeys(q.source for q in found if q.parameter == "flux")
     fluxes = [flux for source in sources for flux in distinct_fluxes(found, source)]
@@ -217,6 +228,15 @@ def catalogue(found: Sequence[Quantity], probability: float = ONE_SIGMA) -> QTab
         for column, suffix in ((0, ""), (3, "_lower"), (4, "_upper"), (2, "_sd")):
             table[parameter + suffix] = _with_unit(numbers[:, column], unit, parameter + suffix)
     table.meta = {"interval": interval_words(probability)}
+    return table if frame is None else _on_the_sky(table, frame)
+
+
+def _on_the_sky(table: QTable, frame: TangentFrame) -> QTable:
+    """With right ascensions and declinations, and the point that east and north are counted from."""
+    table.meta["tangent_point"] = [frame.ra, frame.dec]
+    if "east" in table.colnames and "north" in table.colnames:
+        places = frame.sky(*(table[way].to_value("arcsec") for way in ("east", "north")))
+        table.add_columns([each * u.deg for each in places], indexes=[2, 2], names=["ra", "dec"])
     return table
 
 

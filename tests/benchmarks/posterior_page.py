@@ -135,26 +135,44 @@ def _ranks(table: list[list]) -> str:
 
 
 def calibration(found: dict) -> str:
+    turns = list(found.values())
     settings = [
         (
-            row["kind"],
-            row["signal_to_noise"],
-            row["simulations"],
-            row["failed"],
-            row["trusted"],
-            f"{row['seconds']:.1f}",
+            rows[0]["kind"],
+            rows[0]["signal_to_noise"],
+            *(sum(row[key] for row in rows) for key in ("simulations", "failed", "trusted")),
+            f"{rows[-1]['seconds']:.1f}",
         )
-        for row in found["settings"]
+        for rows in zip(*(turn["settings"] for turn in turns), strict=True)
     ]
     columns = ("noise and bands", "S/N", "simulations", "failed", "verdict trusts", "median seconds")
-    count = sum(row["simulations"] for row in found["settings"])
+    count = sum(row[2] for row in settings)
     return (
         f"## Calibration: {count} simulated galaxies\n\n{_SIMULATED}"
         + markdown_table(columns, settings)
         + "\n"
-        + _ranks(found["table"])
+        + _turns([turn["table"] for turn in turns])
         + "\n![Ranks of the truth among the draws](../figures/calibration.png)\n"
     )
+
+
+def _turns(tables: list[list[list]]) -> str:
+    """Coverage of each turn, of galaxies of its own, and of all; the rest as the last turn has it."""
+    rows = []
+    for same in zip(*tables, strict=True):
+        counts = [row[1] for row in same]
+        held = []
+        for k in (2, 3):
+            each = [row[k] for row in same]
+            held += [sum(n * x for n, x in zip(counts, each, strict=True)) / sum(counts), *each]
+        rows.append([same[0][0], sum(counts), *(f"{x:.2f}" for x in held)])
+        rows[-1] += [f"{x:.2f}" for x in same[-1][4:6]] + [f"{row[6]:.3f}" for row in same]
+    turns = range(1, len(tables) + 1)
+    columns = ["scalar", "simulations"]
+    for level in ("68 %", "95 %"):
+        columns += [f"within {level}", *(f"turn {k}" for k in turns)]
+    columns += ["mean pull", "sd of pulls", *(f"p (ranks uniform), turn {k}" for k in turns)]
+    return markdown_table(columns, rows)
 
 
 def scenes(found: dict) -> str:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 from helpers.fields import GALAXIES, STAR, field
 from helpers.scenes import make_image
 
@@ -253,6 +253,23 @@ def test_a_catalogue_that_knows_more(images, table):
     assert abs(found["flux_r"][2]) < 4 * found["flux_error_r"][2]
     sources = images.with_sources(found).sources
     assert sources.held.centre == (True, False, False, True) and float(sources.index[0]) == 4.0
+
+
+def test_sizes_that_a_catalogue_knows_set_windows_and_fluxes(images, table):
+    """A galaxy that the sharp image hardly sees is drawn as large as it is; what is masked is measured."""
+    known = table["ra", "dec"][:2]
+    known["Re"], known["q"], known["pa"] = (
+        MaskedColumn([2.0, 0.0], mask=[False, True]),
+        [0.5, 0.8],
+        [100.0, 20.0],
+    )
+    known["kind"] = MaskedColumn(["galaxy", "star"], mask=[False, True])
+    found, plain = (bj.find_sources(images, catalogue=one) for one in (known, known["ra", "dec"]))
+    assert found["Re"][0] == 2.0 and found["Re"][1] == plain["Re"][1] and found["kind"][1] == plain["kind"][1]
+    np.testing.assert_allclose(found["q"], known["q"])
+    np.testing.assert_allclose(found["pa"], known["pa"])
+    assert found["window"][0] > 1.3 * plain["window"][0] and found["flux_r"][0] > 1.1 * plain["flux_r"][0]
+    assert images.with_sources(found).sources.effective_radius[0] == 2.0
 
 
 def test_what_is_not_modelled_is_masked_in_every_image(images, table):

@@ -1,5 +1,6 @@
 """Reading FITS: every form understood, arguments over files, cutouts, names, and files that are refused."""
 
+import gzip
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ from bayesjoint.data.airy import airy_psf
 from bayesjoint.data.analytic_psf import GaussianPSF, gaussian_psf, moffat_psf
 from bayesjoint.data.fits import read_image, read_images, read_psf
 from bayesjoint.data.psf import PSF
+from bayesjoint.data.psf_basis import VaryingPSF
 
 SHAPE = (40, 50)
 PSF_SPEC = "gaussian:1.12"
@@ -69,13 +71,102 @@ def test_a_band_is_renamed_by_its_header_s_name(write):
     assert read_images(*files, band={"a": "i"}).bands == ("i", "g")
 
 
-@pytest.mark.parametrize("name", ["SIGMA", "ERR"])
-def test_sigma_extensions(write, name):
-    sigma = np.full(SHAPE, 0.5)
-    sigma[0, 0] = 0.0
+def test_a_wheel_that_is_clear_names_no_band(write):
+    assert read_image(write(BAND=None, FILTER="CLEAR", PUPIL="F200W")).band == "F200W"
+    assert read_image(write(BAND=None, FILTER1="CLEAR1L", FILTER2="F814W")).band == "F814W"
+    assert read_image(write(BAND=None, FILTER="F150W2", PUPIL="F162M")).band == "F150W2"
+
+
+@pytest.mark.parametrize("ending", ["fits.gz", "fits.fz", "fits", "fts"])
+def test_stems_know_compressed_files(write, ending, tmp_path):
+    path = write("some.fits", BAND=None).rename(tmp_path / f"some.{ending}")
+    if ending == "fits.gz":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    assert read_image(path).band == "some"
+
+
+def test_files_of_one_name_without_a_band_are_refused(write, tmp_path):
+    files = []
+    for folder in ("r", "g"):
+        (tmp_path / folder).mkdir()
+        files.append(write("sci.fits", BAND=None).rename(tmp_path / folder / "sci.fits"))
+    with pytest.raises(ValueError, match=r"name no band, and their names would make both 'sci': give band="):
+        read_images(*files)
+    assert read_images(*files, band=["r", "g"]).bands == ("r", "g")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SIGMA", 0.5), ("ERR", 0.5), ("RMS", 0.5), ("VARIANCE", 0.25), ("IVAR", 4.0)]
+)
+def test_weight_extensions(write, name, value):
+    pixels = np.full(SHAPE, value)
+    pixels[0, 0] = -1.0
     with pytest.warns(UserWarning, match="1 pixels have NaN"):
-        image = read_image(write(extensions={name: sigma}, ZPT=31.4))
+        image = read_image(write(extensions={name: pixels}, ZPT=31.4))
     assert image.invvar[5, 5] == pytest.approx(4.0) and image.invvar[0, 0] == 0
+    assert not image.noise_estimated and "noise estimated" not in repr(image)
+
+
+def test_weights_and_flags_of_unknown_meaning_are_told(write):
+    path = write(extensions={"WHT": np.full(SHAPE, 2.0), "DQ": np.eye(*SHAPE)}, ZPT=31.4)
+    with pytest.warns(UserWarning) as told:
+        image = read_image(path)
+    said = [str(warning.message) for warning in told]
+    assert any(
+        f"WHT is not read and the noise is estimated from blank sky: where its pixels are inverse variances, "
+        f"give invvar='{path}[WHT]'" in text
+        for text in said
+    )
+    assert any(f"give mask='{path}[DQ]'" in text for text in said)
+    assert image.noise_estimated and "noise estimated" in repr(image)
+    image = read_image(path, invvar=f"{path}[WHT]", mask=f"{path}[DQ]")
+    assert image.number_used == 2000 - 40 and image.invvar[0, 1] == pytest.approx(2.0)
+
+
+def test_a_mask_of_bit_planes_is_refused(write):
+    path = write(extensions={"MASK": np.zeros(SHAPE)})
+    with fits.open(path, mode="update") as hdus:
+        hdus["MASK"].header["HIERARCH MP_DETECTED"] = 5
+    with pytest.raises(
+        ValueError, match=r"bits of extension MASK are planes, .* \(MP_DETECTED, \.\.\.\): give mask="
+    ):
+        read_image(path)
+
+
+def test_extensions_are_those_of_the_same_detector(build, tmp_path):
+    """Of a file of two chips each has its own errors."""
+    header = build.wcs(SHAPE).to_header()
+    hdus = [fits.PrimaryHDU()]
+    for version in (1, 2):
+        hdus.append(fits.ImageHDU(noise(), header, name="SCI", ver=version))
+        hdus.append(fits.ImageHDU(np.full(SHAPE, float(version)), name="ERR", ver=version))
+    path = tmp_path / "chips.fits"
+    fits.HDUList(hdus).writeto(path)
+    for hdu, sigma in ((1, 1.0), (3, 2.0), (("SCI", 2), 2.0)):
+        image = read_image(path, hdu=hdu, zeropoint=31.4, psf=PSF_SPEC)
+        np.testing.assert_allclose(image.invvar, sigma**-2.0)
+
+
+def test_times_are_given_or_told(write):
+    assert float(read_image(write(), time=58000.5).time) == 58000.5
+    with pytest.warns(UserWarning, match="MJD-OBS must be a number, got 'soon'.*read without a time"):
+        assert read_image(write(MJD_OBS="soon")).time is None
+    images = read_images(write("a.fits"), write("b.fits", BAND="g"), time={"a": 1.0, "g": 2.0})
+    np.testing.assert_array_equal(images.times, [1.0, 2.0])
+
+
+def test_a_psf_that_varies_keeps_its_places_in_a_cutout(write):
+    """The stamp that a source gets follows from its place in the file."""
+    places = [(0.0, 0.0), (49.0, 0.0), (0.0, 39.0), (49.0, 39.0)]
+    psf = VaryingPSF([stamp(s) for s in (1.6, 2.4, 1.7, 2.5)], places)
+    path = write()
+    whole = read_image(path, psf=psf)
+    x, y = 38.0, 30.0
+    sky = SkyCoord(*whole.wcs.all_pix2world(x, y, 0), unit="deg")
+    cut = read_image(path, psf=psf, position=sky, size=16 * whole.pixel_scale)
+    here = cut.wcs.all_world2pix(sky.ra.deg, sky.dec.deg, 0)
+    assert np.max(np.abs(np.array(here) - (x, y))) > 10
+    np.testing.assert_allclose(cut.psf.nominal(np.array(here)), psf.nominal(np.array([x, y])), atol=1e-6)
 
 
 def test_data_in_the_first_image_extension(build, tmp_path):

@@ -42,6 +42,17 @@ def test_pixels_without_weight(build):
     assert "1988 of 2000 pixels used" in repr(image)
 
 
+def test_masked_arrays_are_masked(build):
+    masked = np.zeros(SHAPE, bool)
+    masked[3, :7] = True
+    data = np.ma.masked_array(np.ones(SHAPE, int), masked)
+    assert make(build, data=data).number_used == data.size - 7
+    invvar = np.ma.masked_array(np.ones(SHAPE), masked)
+    assert make(build, data=np.ones(SHAPE), invvar=invvar).number_used == data.size - 7
+    mask = np.ma.masked_array(np.zeros(SHAPE, bool), masked)
+    assert make(build, data=np.ones(SHAPE), mask=mask).number_used == data.size - 7
+
+
 def test_wrong_variances_are_masked_counted_and_warned_about(build):
     invvar = np.ones(SHAPE)
     invvar[0, 0], invvar[0, 1], invvar[0, 2] = np.nan, -1.0, np.inf

@@ -99,6 +99,16 @@ def test_fwhm_of_stamps(fwhm_px):
     assert gaussian_psf(1.5).fwhm_arcsec(0.5) == 1.5
 
 
+def test_cores_beside_the_centre_are_told():
+    """As of an even stamp whose source lies on a sample, not between them."""
+    y, x = np.mgrid[-32:32, -32:32]
+    pixels = np.exp(-0.5 * (x**2 + y**2) / 2.0**2)
+    pixels /= pixels.sum()
+    with pytest.warns(UserWarning, match=r"lies at \(32.00, 32.00\), 0.71 image pixels from its centre"):
+        PSF(pixels)
+    assert PSF(pixels, centre=(32.0, 32.0)).centre == (32.0, 32.0)
+
+
 def test_zero_frequency_carries_all_flux():
     for psf in (
         gaussian_psf(2.0),

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
 TESTS = Path(__file__).absolute().parents[1]
 MOMENTS = ("half", "whole", "renamed")
@@ -45,11 +46,29 @@ def settings_of(scene):
     return bj.joint_model(), simulate(), {"likelihood": "compressed" if scene == "compressed" else "auto"}
 
 
+def two_stars():
+    """A field whose sources are sampled one by one."""
+    from helpers.scenes import make_image, rendered
+
+    import bayesjoint as bj
+
+    blank = make_image((48, 48), 0.5, bj.gaussian_psf(1.2), name="r", band="r")
+    places = ((-6.0, -5.0), (6.0, 5.0))
+    light = rendered(blank, *(bj.PointSource(place, 900.0) for place in places))
+    images = bj.ImageSet([blank.with_data(light + np.random.default_rng(1).normal(size=blank.shape))])
+    table = Table({"name": ["a", "b"], "kind": ["star", "star"], "window": [4.0, 4.0]})
+    table["east"], table["north"] = zip(*places, strict=True)
+    table["Re"], table["q"], table["pa"], table["flux_r"], table["flux_error_r"] = 0.3, 1.0, 0.0, 1e3, 10.0
+    return images.with_sources(table)
+
+
 def sample(scene, **options):
     """The posterior of a scene."""
     import bayesjoint as bj
     from bayesjoint.infer import draws as draws_module
 
+    if scene == "grouped":
+        return bj.sample_groups(bj.scene_model(), two_stars(), **(SETTINGS | options))
     program, images, settings = settings_of(scene)
     before = draws_module.TOLERATED_ERROR
     draws_module.TOLERATED_ERROR = 0.0 if scene == "corrected" else before

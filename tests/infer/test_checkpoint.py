@@ -10,6 +10,7 @@ import bayesjoint as bj
 from bayesjoint.infer import chains
 from bayesjoint.infer import checkpoint as checkpoint_module
 from bayesjoint.infer.checkpoint import Checkpoint, pack, unpack
+from bayesjoint.report import extending
 
 FEW = {"draws": 30, "chains": 2, "warmup": 60, "progress": False}
 
@@ -39,7 +40,13 @@ def posterior(scene, linear):
 
 @pytest.mark.parametrize(
     ("kind", "kills"),
-    [("exact", (3, 9)), ("adapted", (5, 12)), ("compressed", (6, 10)), ("corrected", (9, 15))],
+    [
+        ("exact", (3, 9)),
+        ("adapted", (5, 12)),
+        ("compressed", (6, 10)),
+        ("corrected", (9, 15)),
+        ("grouped", (7, 18)),
+    ],
 )
 def test_killed_and_resumed_gives_the_same_bits(kind, kills, tmp_path):
     """Killed while it writes, twice, at one moment of writing and another; the third run comes to the end."""
@@ -245,6 +252,20 @@ def test_until_there_are_enough(scene, linear, tmp_path):
     )
     assert_same(killed_run.draws_of(found), killed_run.draws_of(sample(scene, linear, draws=count)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_between_chunks_keeps_the_batches_before(scene, linear, monkeypatch):
+    real = extending.continue_program
+
+    def pressed(*args, **options):
+        if args[5].draws > 20:  # of the second batch more
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(extending, "continue_program", pressed)
+    found = sample(scene, linear, draws=10, until_ess=1e9)
+    assert found.idata.posterior.sizes["draw"] == 20 and found.idata.attrs["interrupted"]
+    assert found.stopped.startswith("interrupted before until_ess=1e+09: least bulk ESS ")
 
 
 def test_until_the_time_is_over(scene, linear):

@@ -1,6 +1,8 @@
 """Calibration: simulations from the prior and around a fit, ranks and coverage, and going on after a stop."""
 
 import json
+import sys
+import types
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from scipy import stats
 
 import bayesjoint as bj
 from bayesjoint.infer.simulate import simulate
+from bayesjoint.report import calibrate as calibrate_module
 from bayesjoint.report.calibration import Calibration
 
 SIGMA = 2.0
@@ -150,6 +153,37 @@ def test_programs_that_do_not_travel(images):
 
     with pytest.raises(ValueError, match="cannot be sent to another process"):
         bj.calibrate(local, images, n=4, workers=2)
+
+
+def test_programs_of_a_notebook_run_in_this_process(monkeypatch):
+    """They are pickled by name alone, which no other process can look up."""
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    program = types.FunctionType(two_fluxes.__code__, globals(), "program")
+    program.__module__ = "__main__"
+    monkeypatch.setattr(sys.modules["__main__"], "program", program, raising=False)
+    task = calibrate_module._Task(program, None, (), None, 0, {})
+    assert calibrate_module._workers(task, None, 4) == 1
+    with pytest.raises(
+        ValueError, match=r"program is defined in a notebook or at a prompt\): define it at the top"
+    ):
+        calibrate_module._workers(task, 2, 4)
+
+
+def test_a_simulation_that_was_interrupted_is_no_result(found, images, monkeypatch, tmp_path):
+    """Those finished before are."""
+    real = calibrate_module.sample
+    calls = []
+
+    def interrupted(*args, **options):
+        calls.append(1)
+        posterior = real(*args, **options)
+        posterior.idata.attrs["interrupted"] = int(len(calls) == 3)
+        return posterior
+
+    monkeypatch.setattr(calibrate_module, "sample", interrupted)
+    calibration = bj.calibrate(two_fluxes, images, n=10, folder=tmp_path, workers=1, draws=50)
+    assert len(calls) == 3 and len(calibration.rank) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"calibration.json", "00000.json", "00001.json"}
 
 
 def test_figure(found):

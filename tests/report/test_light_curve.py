@@ -1,5 +1,6 @@
 """A supernova on its host, in two bands, two orientations and three seeings: its light curve, and what is refused."""
 
+import astropy.units as u
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,8 +102,11 @@ def test_fluxes_are_those_simulated(posterior):
 def test_table_and_figure(posterior):
     curve = posterior.light_curve("supernova", "r")
     table = curve.table()
-    assert set(table["band"]) == {"r"} and table["magnitude"][0] == "dark"
-    assert "mag" in table["magnitude"][-1]
+    assert set(table["band"]) == {"r"} and np.isnan(table["mag"][0]) and np.isnan(table["mag_limit"][0])
+    found = [name for name in ("mag", "mag_limit") if np.isfinite(table[name][-1])]
+    assert len(found) == 1 and table[found[0]].unit == u.ABmag
+    assert table["flux"].unit == u.nJy and table["time"].unit == u.day
+    assert table.meta["interval"] == "68.27 % equal-tailed"
     assert len(curve.plot().containers) == 1
     assert repr(curve) == "LightCurve of 'supernova': 6 images in r"
 
@@ -124,7 +128,7 @@ def test_limits():
     draws = np.stack([100.0 + noise, 1.0 + noise, -2.0 + noise, 0.0 * noise], axis=-1)
     curve = LightCurve("nucleus", tuple("abcd"), ("r",) * 4, np.arange(4.0), draws)
     np.testing.assert_allclose(curve.limit, [np.nan, 2.645, 1.645, np.nan], atol=0.05)
-    np.testing.assert_array_equal(curve.table()["limit"], curve.limit)
+    np.testing.assert_array_equal(curve.table()["limit"].to_value("nJy"), curve.limit)
 
 
 def test_epochs_without_time_come_last_and_are_not_drawn():

@@ -10,7 +10,9 @@ from helpers.scenes import make_image, rendered
 
 import bayesjoint as bj
 from bayesjoint.infer.draws import Draws
-from bayesjoint.report.annuli import annuli_of, edges_of, mean_errors, semi_major_axes
+from bayesjoint.infer.source_pixels import source_pixels
+from bayesjoint.infer.space import find_latents
+from bayesjoint.report.annuli import annuli_of, edges_of, mean_errors, semi_major_axes, without_empty_core
 from bayesjoint.report.isophotes import isophotes
 from bayesjoint.report.photometry import magnitude
 from bayesjoint.report.posterior import Posterior
@@ -81,6 +83,32 @@ def test_means_and_errors_of_annuli():
     noise = 2 * np.random.default_rng(1).normal(size=(400, 81, 81))
     scatter = np.std([annuli.mean(one) for one in noise], axis=0)
     np.testing.assert_allclose(scatter, mean_errors(image, annuli), rtol=0.2)
+
+
+def test_an_empty_core_is_part_of_the_first_annulus():
+    """Of a flat galaxy no pixel's middle may lie within a pixel of its centre, and a core may be masked."""
+    mask = np.zeros((40, 40), bool)
+    mask[17:23, 17:23] = True
+    for q, masked in ((0.1, None), (0.7, mask)):
+        image = make_image((40, 40), 0.5, bj.gaussian_psf(1.5), mask=masked)
+        axes = semi_major_axes(image, np.zeros(2), q, 0.0)
+        edges = edges_of(0.5, 8.0)
+        assert not len(annuli_of(image, axes, q, edges).radii)
+        annuli = annuli_of(image, axes, q, without_empty_core(image, axes, edges))
+        assert annuli.counts[0] > 0 and 0 < annuli.radii[0] < annuli.radii[-1] < 8.0
+
+
+def test_profiles_without_an_axis_ratio_have_isophotes(noiseless):
+    """Their axes say what ellipses they are about."""
+
+    def program(images):
+        Ie = numpyro.sample("galaxy_Ie", dist.Normal(np.zeros(2), 1000.0).to_event(1))
+        disc = bj.EdgeOnDisc(CENTRE, PA, 1.0, 0.4, Ie, name="galaxy")
+        bj.observe(images, disc, bj.FlatSky(np.array([3.0, 8.0])))
+
+    layout = find_latents(program, (noiseless.images,))
+    found = source_pixels(program, layout, np.ones(2), (noiseless.images,), "r", ("galaxy",))
+    assert float(found.q) == pytest.approx(0.4) and float(found.pa) == pytest.approx(PA)
 
 
 def test_light_is_the_models_where_that_is_right(noiseless):

@@ -83,8 +83,9 @@ def test_colours_and_their_gradients(posterior):
     assert found.gradient.unit == "mag / dex"
     low, high = np.quantile(-2.5 * np.log10(g / r), [0.15865, 0.84135], axis=(0, 1))
     table = found.table()
-    np.testing.assert_allclose(table["lower"], low, atol=1e-4)
-    np.testing.assert_allclose(table["upper"], high, atol=1e-4)
+    np.testing.assert_allclose(table["lower"].to_value("mag"), low, atol=1e-4)
+    np.testing.assert_allclose(table["upper"].to_value("mag"), high, atol=1e-4)
+    assert table["radius"].unit == "arcsec" and table.meta["interval"] == "68.27 % equal-tailed"
 
 
 def test_several_sources_are_averaged_on_the_ellipses_of_the_first(posterior):

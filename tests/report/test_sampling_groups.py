@@ -1,12 +1,17 @@
 """A field sampled group by group: the posterior that sampling all at once gives, and what is refused."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from helpers.fields import field
+from helpers.killed_run import two_stars
 
 import bayesjoint as bj
+from bayesjoint.report import sampling_groups
 from bayesjoint.report.statistics import diagnose
 
 PROGRAM = bj.scene_model()
@@ -83,8 +88,52 @@ def test_it_says_what_it_left_out(case, tmp_path):
     assert 0 < finding.figure < 0.05
     again = bj.Posterior.load(found.save(tmp_path / "field.nc"))
     assert str(again.verdict) == str(found.verdict)
+    before, after = (jax.tree.leaves(p.images.sources) for p in (found, again))
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert jax.tree.structure(again.images) == jax.tree.structure(found.images)
+    chi2 = [float(np.sum(one.loo(PROGRAM).pointwise)) for one in (found, again)]
+    assert chi2[0] == pytest.approx(chi2[1], rel=1e-6)
     with pytest.raises(ValueError, match="does not know how its chains go on"):
         found.extend(draws=5)
+
+
+def test_divergences_and_energies_are_those_of_the_worst_group():
+    rng, shape = np.random.default_rng(0), (2, 50)
+
+    def group(diverging, energy):
+        stats = {"diverging": np.zeros(shape, bool), "energy": energy, "n_steps": np.full(shape, 3)}
+        stats["diverging"].flat[:diverging] = True
+        return SimpleNamespace(stats=stats | {"lp": np.ones(shape)})
+
+    slow = np.cumsum(rng.normal(size=shape), axis=1)
+    found = sampling_groups._statistics(
+        [group(1, rng.normal(size=shape)), group(2, slow), group(0, slow[::-1])]
+    )
+    assert found["diverging"].sum() == 2 and np.array_equal(found["energy"], slow)
+    assert np.all(found["n_steps"] == 9) and np.all(found["lp"] == 3)
+
+
+def test_the_fit_must_be_of_these_images(case):
+    images, fit, _ = case
+    other = replace(fit, image_names=("g",), bands=("g",))
+    with pytest.raises(
+        ValueError, match="init is the fit of other images: g in bands g, these are r in bands r"
+    ):
+        bj.sample_groups(PROGRAM, images, init=other)
+    small = replace(fit, images=tuple(replace(one, model=one.model[1:]) for one in fit.images))
+    with pytest.raises(ValueError, match=r"of 'r' it has pixels \(89, 96\), this one has \(90, 96\)"):
+        bj.sample_groups(PROGRAM, images, init=small)
+
+
+def test_a_field_without_a_sky():
+    """Nothing is drawn on whole images: the light is all in windows."""
+    images, program = two_stars(), bj.scene_model(sky=False)
+    found = bj.sample(program, images, draws=100, chains=2, progress=False)
+    apart = bj.sample_groups(program, images, draws=100, chains=2, progress=False)
+    for name in ("a", "b"):
+        for posterior in (found, apart):
+            flux = posterior.flux("r", source=name)
+            assert abs(flux.median - 900) < 5 * flux.sd and flux.sd < 30
 
 
 @pytest.mark.loose
@@ -102,6 +151,42 @@ def test_what_is_refused(case, program, options, kind, words):
     images, fit, _ = case
     with pytest.raises(kind, match=words):
         bj.sample_groups(program, images, init=fit, **options)
+
+
+def test_a_checkpoint_is_a_folder_of_this_run(tmp_path):
+    images = two_stars()
+    options = {"draws": 5, "chains": 2, "warmup": 20, "progress": False, "checkpoint": tmp_path / "run"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling_groups, "sample_program", interrupted_at_the_second())
+        with pytest.raises(KeyboardInterrupt):
+            bj.sample_groups(PROGRAM, images, **options)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"field.npz", "group0.npz", "group1.npz"}
+    with pytest.raises(ValueError, match=r"field.npz' is of another run: coupling was 0.1 and is 0.2\. Give"):
+        bj.sample_groups(PROGRAM, images, coupling=0.2, **options)
+    assert bj.sample_groups(PROGRAM, images, **options).idata.posterior.sizes["draw"] == 5
+    assert not (tmp_path / "run").exists()
+
+
+def interrupted_at_the_second():
+    """What samples a group, but for the second, where Ctrl-C is pressed."""
+    sample_program, done = sampling_groups.sample_program, []
+
+    def pressed(*args, **options):
+        done.append(1)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return sample_program(*args, **options)
+
+    return pressed
+
+
+def test_a_checkpoint_that_cannot_be_is_told(tmp_path):
+    images = two_stars()
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"is a folder, and '.*file' is a file: give another path"):
+        bj.sample_groups(PROGRAM, images, checkpoint=tmp_path / "file")
+    with pytest.raises(FileNotFoundError, match=r"the folder of the checkpoint '.*run' does not exist: make"):
+        bj.sample_groups(PROGRAM, images, checkpoint=tmp_path / "none" / "run")
 
 
 def test_images_without_sources_are_told(case):
