@@ -148,7 +148,7 @@ def _waves(stack: Any, shape: tuple[int, int]) -> jax.Array:
     sigma = scale * jnp.sqrt(0.5 * (stack.psf_covariance[:, 0, 0] + stack.psf_covariance[:, 1, 1]))
     lowest, highest = 2 / (min(shape) * scale), 3 / sigma
     step = np.linspace(0, 1, _RADII)
-    radius = lowest[:, None] * (highest / lowest)[:, None] ** step
+    radius = lowest[:, None] * (highest / lowest)[:, None] ** step[None]
     turns = (np.arange(_ANGLES) + 0.5 * (np.arange(_RADII)[:, None] % 2)) / _ANGLES
     directions = np.stack([np.cos(np.pi * turns), np.sin(np.pi * turns)])
     waves = (radius[:, None, :, None] * directions[None]).reshape(len(radius), 2, -1)

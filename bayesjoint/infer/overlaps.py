@@ -52,7 +52,7 @@ def assemble(terms: ImageTerms, together: np.ndarray, windows: list[np.ndarray])
     gradient, blocks = np.zeros(count), _Blocks(count)
     last = slice(count - terms.slope.size, count)
     noise = np.arange(count)[last]
-    shared = terms.shared.reshape(together.size, -1)
+    shared = terms.shared.reshape(together.size, terms.score.size)
     gradient[together] += shared @ terms.score.ravel()
     blocks.add(together, together, (shared * terms.weight.ravel()) @ shared.T)
     gradient[noise] += terms.slope
@@ -66,9 +66,8 @@ def assemble(terms: ImageTerms, together: np.ndarray, windows: list[np.ndarray])
     ]
     for tile in tiles:
         gradient[tile.parameters] += tile.pixels @ terms.score[tile.box].ravel()
-        blocks.add_both(
-            tile.parameters, together, tile.weighted @ terms.shared[:, *tile.box].reshape(together.size, -1).T
-        )
+        under = terms.shared[:, *tile.box].reshape(together.size, tile.pixels.shape[1])
+        blocks.add_both(tile.parameters, together, tile.weighted @ under.T)
         if noise.size:
             blocks.add_both(
                 tile.parameters, noise, tile.pixels @ terms.cross[:, *tile.box].reshape(noise.size, -1).T

@@ -143,7 +143,7 @@ def test_the_sky_of_a_group_is_known_as_well_as_that_of_the_field(case, correlat
     images, fit = case
     if correlated:
         images = images.with_noise_correlations([RESAMPLED["bilinear by 0.5 px"]] * 2)
-        fit = bj.fit_map(bj.scene_model(), images, start=fit.values, progress=False)
+        fit = bj.fit_map(bj.scene_model(), images, start=fit, progress=False)
     (group, *_) = find_groups(fit, images.sources, "source", 0.99)
     piece = piece_of(bj.scene_model(), images, fit, group, "source")
     again = bj.fit_map(bj.scene_model(), piece.images, start=piece.values, progress=False)

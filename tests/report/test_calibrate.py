@@ -159,7 +159,7 @@ def test_programs_of_a_notebook_run_in_this_process(monkeypatch):
     """They are pickled by name alone, which no other process can look up."""
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     program = types.FunctionType(two_fluxes.__code__, globals(), "program")
-    program.__module__ = "__main__"
+    program.__module__, program.__qualname__ = "__main__", "program"
     monkeypatch.setattr(sys.modules["__main__"], "program", program, raising=False)
     task = calibrate_module._Task(program, None, (), None, 0, {})
     assert calibrate_module._workers(task, None, 4) == 1

@@ -125,6 +125,7 @@ def test_the_fit_must_be_of_these_images(case):
         bj.sample_groups(PROGRAM, images, init=small)
 
 
+@pytest.mark.loose
 def test_a_field_without_a_sky():
     """Nothing is drawn on whole images: the light is all in windows."""
     images, program = two_stars(), bj.scene_model(sky=False)
@@ -153,6 +154,7 @@ def test_what_is_refused(case, program, options, kind, words):
         bj.sample_groups(program, images, init=fit, **options)
 
 
+@pytest.mark.loose
 def test_a_checkpoint_is_a_folder_of_this_run(tmp_path):
     images = two_stars()
     options = {"draws": 5, "chains": 2, "warmup": 20, "progress": False, "checkpoint": tmp_path / "run"}
