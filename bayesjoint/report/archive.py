@@ -107,7 +107,8 @@ def unpack_sources(packed: Mapping[str, np.ndarray]) -> SourceStart | None:
     found: dict[str, Any] = {}
     for field in dataclasses.fields(SourceStart):
         value = np.asarray(packed[f"sources_{field.name}"])
-        found[field.name] = value if value.dtype.kind == "f" else _tuples(json.loads(str(value)))
+        # of a file a single text may come as bytes, which JSON takes too
+        found[field.name] = value if value.dtype.kind == "f" else _tuples(json.loads(value.item()))
     return SourceStart(**found | {name: Structure(*found[name]) for name in ("owner", "held")})
 
 
