@@ -84,7 +84,10 @@ def read(
                 images = bj.ImageSet(apart, frame=images.frame, position=given.get("position"))
         except TypeError as error:
             raise ValueError(str(error)) from error
-        sizes = (f"{image.name} {image.shape[1]}x{image.shape[0]}" for image in images)
+        sizes = (
+            f"{image.name} {image.shape[1]}x{image.shape[0]}" + " (noise estimated)" * image.noise_estimated
+            for image in images
+        )
         outcome += [*sizes, f"{sum(image.number_used for image in images):,} pixels with weight"]
     return images
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import replace
-from itertools import count
-from typing import Any, NamedTuple
+from itertools import count, product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -74,11 +73,18 @@ def cut_images(images: ImageSet, boxes: Sequence[Box], sources: SourceStart) -> 
 
 
 def shifted_psf(psf: PointSpread, x: int, y: int) -> PointSpread:
-    """The PSF of pixels cut out from (x, y) on: where it varies over the image, its places are counted from there."""
+    """The PSF of pixels cut out from (x, y) on: where it varies over the image, its places are counted from there.
+
+    It is the polynomial's terms that change, not what weighs them, so that what is compiled for one cutout serves others.
+    """
     if not (isinstance(psf, StampBasisPSF) and isinstance(psf.weights, PolynomialWeights)):
         return psf
-    origin = psf.weights.origin
-    weights: Any = replace(psf.weights, origin=(origin[0] - x, origin[1] - y))
+    steps = psf.weights.scale * np.array(list(product((-1.0, 0.0, 1.0), repeat=2)))
+    here, there = (
+        np.stack([psf.nominal(place) for place in psf.weights.origin + steps + corner])
+        for corner in (np.zeros(2), np.array([x, y], dtype=float))
+    )
     new = copy(psf)
-    new.weights = weights
+    vars(new).pop("_terms", None)
+    new.stamps = np.tensordot(np.linalg.pinv(here) @ there, psf.stamps, axes=1)
     return new

@@ -177,6 +177,7 @@ def test_a_cut_image_shows_what_the_whole_does(varying):
     world = cut.wcs.pixel_to_world(3.0, 5.0)
     assert world.separation(image.wcs.pixel_to_world(43.0, 13.0)).arcsec < 1e-6
     assert cut_image(image, Box(0, 0, 100, 80)) is image
+    assert jax.tree.structure(cut_image(image, Box(10, 10, 48, 64))) == jax.tree.structure(cut)
 
 
 def test_boxes_lie_in_their_images():

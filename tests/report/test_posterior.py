@@ -121,7 +121,7 @@ def test_program_without_a_flux_says_so(scene, mock):
         bj.airy_psf(0.8, 2.4, 0.33),
         bj.gaussian_mixture_psf([0.9, 2.2], [0.85, 0.15]),
         bj.ScalablePSF(bj.moffat_psf(1.2, 3.0), spread=1.3),
-        bj.PSF(np.pad(np.outer([1, 2, 1], [1, 2, 1]) / 16, 3), oversampling=2, centre=(4.25, 3.5)),
+        bj.PSF(np.pad(np.outer([1, 2, 1], [1, 2, 1]) / 16, 3), oversampling=2, centre=(4.25, 3.75)),
         bj.EigenPSF(STAMPS[0], [STAMPS[1] - STAMPS[0]], oversampling=2),
         bj.VaryingPSF(STAMPS, [(0, 0), (40, 0), (0, 50), (40, 50)]),
     ],
