@@ -68,7 +68,9 @@ def as_catalogued(catalogue: Table, row: int, measured: dict[str, Any]) -> dict[
     ValueError
         For sizes and axis ratios that are none.
     """
-    told = {c: catalogue[c][row] for c in ("kind", "Re", "q", "pa") if c in catalogue.colnames}
+    told: dict[str, Any] = {
+        c: catalogue[c][row] for c in ("kind", "Re", "q", "pa") if c in catalogue.colnames
+    }
     told = {column: value for column, value in told.items() if is_said(value)}
     found: dict[str, Any] = {"kind": str(told["kind"])} if "kind" in told else {}
     if "Re" in told:

@@ -129,7 +129,7 @@ def _catalogued(images: ImageSet, image: Image, sky: Sky, catalogue: Any, thresh
 
 def _write(table: Table, column: str, given: Any) -> None:
     """What a catalogue says, where it says anything; elsewhere what was measured stays."""
-    before = table[column] if column in table.colnames else np.full(len(table), np.nan)
+    before: Any = table[column] if column in table.colnames else np.full(len(table), np.nan)
     table[column] = [new if is_said(new) else old for old, new in zip(before, given, strict=True)]
 
 

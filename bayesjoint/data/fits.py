@@ -220,7 +220,7 @@ def _check_repeats(files: Sequence[Path]) -> None:
         once.add(path)
 
 
-def _pick(value: Any, i: int, count: int, path: Path, bands: Sequence[str], what: str) -> Any:
+def _pick(value: Any, i: int, count: int, path: Path, bands: Sequence[str | None], what: str) -> Any:
     """The value for image i: of a dict by stem or one of its bands, of a list by place, else the same for all."""
     if isinstance(value, Mapping):
         return next((value[key] for key in (stem_of(path), *bands) if key in value), None)

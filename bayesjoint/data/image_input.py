@@ -25,7 +25,7 @@ def as_pixels(data, label: str) -> np.ndarray:
             f"{label}: data must be plain numbers in the units of zeropoint, got {data.unit}: give "
             "data.to_value('nJy') and zeropoint=31.4"
         )
-    data = data.astype(float).filled(np.nan) if np.ma.isMaskedArray(data) else np.array(data, dtype=float)
+    data = np.ma.filled(np.ma.array(data, dtype=float), np.nan)
     if data.ndim != 2:
         raise ValueError(f"{label}: data must be one plane of pixels (ny, nx), got shape {data.shape}")
     return data

@@ -109,7 +109,9 @@ def unpack_sources(packed: Mapping[str, np.ndarray]) -> SourceStart | None:
         value = np.asarray(packed[f"sources_{field.name}"])
         # of a file a single text may come as bytes, which JSON takes too
         found[field.name] = value if value.dtype.kind == "f" else _tuples(json.loads(value.item()))
-    return SourceStart(**found | {name: Structure(*found[name]) for name in ("owner", "held")})
+    for name in ("owner", "held"):
+        found[name] = Structure(*found[name])
+    return SourceStart(**found)
 
 
 def _tuples(value: Any) -> Any:

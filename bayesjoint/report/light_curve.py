@@ -85,7 +85,7 @@ class LightCurve:
         """Of an image: the median and the ends of its interval, or a limit."""
         quantity = Quantity("flux", self.draws[..., i], self.source, self.bands[i], self.images[i])
         if np.ptp(quantity.draws) == 0:
-            return (np.nan,) * 4
+            return np.nan, np.nan, np.nan, np.nan
         one = magnitude_estimate(quantity, probability)
         if one.limit is not None:
             return np.nan, np.nan, np.nan, one.limit.value

@@ -233,9 +233,10 @@ def catalogue(
 
 def _on_the_sky(table: QTable, frame: TangentFrame) -> QTable:
     """With right ascensions and declinations, and the point that east and north are counted from."""
-    table.meta["tangent_point"] = [frame.ra, frame.dec]
+    table.meta = {**(table.meta or {}), "tangent_point": [frame.ra, frame.dec]}
     if "east" in table.colnames and "north" in table.colnames:
-        places = frame.sky(*(table[way].to_value("arcsec") for way in ("east", "north")))
+        offsets: list[Any] = [table[way] for way in ("east", "north")]
+        places = frame.sky(*(offset.to_value("arcsec") for offset in offsets))
         table.add_columns([each * u.deg for each in places], indexes=[2, 2], names=["ra", "dec"])
     return table
 

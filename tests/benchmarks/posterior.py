@@ -240,7 +240,7 @@ def calibration(args: argparse.Namespace) -> dict[str, Any]:
     before = args.results / "calibration.json"
     turns = json.loads(before.read_text())["found"] if before.exists() else {}
     this = {"settings": settings, "table": _table(whole), "failures": list(whole.failures)}
-    return turns | {str(args.turn): this | {"measured": measured()}}
+    return turns | {str(args.turn): this}
 
 
 def scenes(args: argparse.Namespace) -> dict[str, Any]:

@@ -152,25 +152,26 @@ def calibration(found: dict) -> str:
         + markdown_table(columns, settings)
         + "\n"
         + _turns([turn["table"] for turn in turns])
-        + "\n![Ranks of the truth among the draws](../figures/calibration.png)\n"
+        + f"\nRanks of turn {len(turns)}:\n\n![Ranks of the truth among the draws](../figures/calibration.png)\n"
     )
 
 
 def _turns(tables: list[list[list]]) -> str:
-    """Coverage of each turn, of galaxies of its own, and of all; the rest as the last turn has it."""
+    """Coverage of all and of each turn, which has galaxies of its own; pulls as the last turn has them."""
     rows = []
     for same in zip(*tables, strict=True):
         counts = [row[1] for row in same]
         held = []
         for k in (2, 3):
             each = [row[k] for row in same]
-            held += [sum(n * x for n, x in zip(counts, each, strict=True)) / sum(counts), *each]
+            whole = sum(n * x for n, x in zip(counts, each, strict=True)) / sum(counts)
+            held += [whole, *each] if len(each) > 1 else [whole]
         rows.append([same[0][0], sum(counts), *(f"{x:.2f}" for x in held)])
         rows[-1] += [f"{x:.2f}" for x in same[-1][4:6]] + [f"{row[6]:.3f}" for row in same]
     turns = range(1, len(tables) + 1)
     columns = ["scalar", "simulations"]
     for level in ("68 %", "95 %"):
-        columns += [f"within {level}", *(f"turn {k}" for k in turns)]
+        columns += [f"within {level}", *(f"turn {k}" for k in turns if len(tables) > 1)]
     columns += ["mean pull", "sd of pulls", *(f"p (ranks uniform), turn {k}" for k in turns)]
     return markdown_table(columns, rows)
 

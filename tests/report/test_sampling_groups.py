@@ -81,6 +81,7 @@ def test_groups_do_not_move_alike(case):
         assert np.abs(together - np.eye(len(together))).max() < 0.3
 
 
+@pytest.mark.loose
 def test_it_says_what_it_left_out(case, tmp_path):
     *_, found = case
     (finding,) = (f for f in found.verdict.findings if "sampled in groups" in f.what)
@@ -113,6 +114,7 @@ def test_divergences_and_energies_are_those_of_the_worst_group():
     assert np.all(found["n_steps"] == 9) and np.all(found["lp"] == 3)
 
 
+@pytest.mark.loose
 def test_the_fit_must_be_of_these_images(case):
     images, fit, _ = case
     other = replace(fit, image_names=("g",), bands=("g",))
