@@ -18,7 +18,7 @@ PROMISED = {
     "dithers": ({"colours.ecsv", "images.png"}, ["g - r", "r - z", "z3  chi2/pixel"]),
     "bulge_disc": ({"summary.ecsv", "images.png"}, ["galaxy_bulge_fraction z", "disc g - r"]),
     "field": ({"colours.ecsv", "images.png"}, ["s5", "window"]),
-    "supernova": ({"light_curve.ecsv", "light_curve.png"}, ["not detected: flux at", "deviations in sigma"]),
+    "supernova": ({"light_curve.ecsv", "light_curve.png"}, ["mag_limit", "deviations in sigma"]),
     "handwritten": ({"summary.ecsv", "images.png"}, ["g_minus_r = 0.5", "slope = -"]),
 }
 SIMULATED = ("bulge_disc", "field", "supernova")

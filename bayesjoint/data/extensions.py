@@ -109,7 +109,7 @@ def tell_unread(hdus: Any, here: Any, wanted: set[str], label: str) -> None:
             )
             warnings.warn(
                 f"{label}: extension {name} is not read and {instead}: where its pixels are {what}, give "
-                f"{argument}='{label}[{name}]'",
+                f"{argument}='{label}[{name}]' (--{argument} on the command line)",
                 stacklevel=3,
             )
 

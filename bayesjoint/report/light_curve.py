@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from bayesjoint.report.photometry import ONE_SIGMA, interval, interval_words, is_detected, upper_flux
 from bayesjoint.report.quantities import Quantity
-from bayesjoint.report.tables import magnitude_estimate
+from bayesjoint.report.tables import magnitude_estimate, show
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,6 +79,10 @@ class LightCurve:
         for name, values in zip(("mag", "mag_lower", "mag_upper", "mag_limit"), magnitudes.T, strict=True):
             table[name] = values * u.ABmag
         table.meta = {"source": self.source, "interval": interval_words(probability)}
+        show(
+            table,
+            dict.fromkeys(fluxes, ".5g") | {name: ".4f" for name in table.colnames if name.startswith("mag")},
+        )
         return table
 
     def _magnitude(self, i: int, probability: float) -> tuple[float, float, float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -228,7 +228,12 @@ def catalogue(
         for column, suffix in ((0, ""), (3, "_lower"), (4, "_upper"), (2, "_sd")):
             table[parameter + suffix] = _with_unit(numbers[:, column], unit, parameter + suffix)
     table.meta = {"interval": interval_words(probability)}
-    return table if frame is None else _on_the_sky(table, frame)
+    table = table if frame is None else _on_the_sky(table, frame)
+    digits = {"ra": ".6f", "dec": ".6f"} | {
+        f"mag{end}": ".4f" for end in ("", "_lower", "_upper", "_sd", "_limit")
+    }
+    show(table, {name: digits.get(name, ".6g") for name in table.colnames[2:]})
+    return table
 
 
 def _on_the_sky(table: QTable, frame: TangentFrame) -> QTable:
@@ -239,6 +244,13 @@ def _on_the_sky(table: QTable, frame: TangentFrame) -> QTable:
         places = frame.sky(*(offset.to_value("arcsec") for offset in offsets))
         table.add_columns([each * u.deg for each in places], indexes=[2, 2], names=["ra", "dec"])
     return table
+
+
+def show(table: QTable, formats: Mapping[str, str]) -> None:
+    """Print columns in so many digits; they are kept, and written, as they are."""
+    for name, digits in formats.items():
+        column: Any = table[name]
+        column.info.format = digits
 
 
 def _with_unit(values: np.ndarray, unit: Any, name: str) -> u.Quantity:
