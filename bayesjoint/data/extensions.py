@@ -102,14 +102,15 @@ def mask_extension(hdus: Any, here: Any, label: str) -> np.ndarray | None:
 def tell_unread(hdus: Any, here: Any, wanted: set[str], label: str) -> None:
     """Warn of weights and flags under names that do not say what they mean, where nothing else says it."""
     for name, argument in _NOT_READ.items():
-        if argument in wanted and beside(hdus, here, name) is not None:
+        if argument in wanted and (found := beside(hdus, here, name)) is not None:
+            place = name if here.ver == 1 else hdus.index(found)  # a name alone is that of the first detector
             what = "inverse variances" if argument == "invvar" else "nonzero where bad"
             instead = (
                 "the noise is estimated from blank sky" if argument == "invvar" else "no pixel is masked"
             )
             warnings.warn(
                 f"{label}: extension {name} is not read and {instead}: where its pixels are {what}, give "
-                f"{argument}='{label}[{name}]' (--{argument} on the command line)",
+                f"{argument}='{label}[{place}]' (--{argument} on the command line)",
                 stacklevel=3,
             )
 

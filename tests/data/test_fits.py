@@ -142,6 +142,10 @@ def test_extensions_are_those_of_the_same_detector(build, tmp_path):
         hdus.append(fits.ImageHDU(np.full(SHAPE, float(version)), name="ERR", ver=version))
     path = tmp_path / "chips.fits"
     fits.HDUList(hdus).writeto(path)
+    hdus += [fits.ImageHDU(np.eye(*SHAPE), name="DQ", ver=version) for version in (1, 2)]
+    fits.HDUList(hdus).writeto(tmp_path / "flagged.fits")
+    with pytest.warns(UserWarning, match=r"give mask='.*flagged.fits\[6\]'"):
+        read_image(tmp_path / "flagged.fits", hdu=3, zeropoint=31.4, psf=PSF_SPEC)
     for hdu, sigma in ((1, 1.0), (3, 2.0), (("SCI", 2), 2.0)):
         image = read_image(path, hdu=hdu, zeropoint=31.4, psf=PSF_SPEC)
         np.testing.assert_allclose(image.invvar, sigma**-2.0)
