@@ -21,7 +21,7 @@ _CLEAR = "CLEAR"  # of a wheel that holds no filter
 # beside an image, and their power of an inverse variance
 WEIGHTS = {"INVVAR": 1, "IVAR": 1, "SIGMA": -2, "ERR": -2, "RMS": -2, "VARIANCE": -1}
 EXTENSIONS = (*WEIGHTS, "MASK", "PSF")
-_SUFFIXES = (".gz", ".fz", ".bz2", ".xz", ".fits", ".fit", ".fts")
+_SUFFIXES = (".fits", ".fit", ".fts")  # before that of a compressed file
 
 
 def stem_of(path: Path) -> str:
@@ -32,10 +32,10 @@ def stem_of(path: Path) -> str:
     >>> stem_of(Path("fields/r.fits.fz"))
     'r'
     """
-    name = path.name
-    for suffix in _SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name or path.name
+    path = Path(path.stem)
+    while path.suffix.lower() in _SUFFIXES:
+        path = Path(path.stem)
+    return path.name
 
 
 def existing(path: Any, what: str = "image") -> Path:

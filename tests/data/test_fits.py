@@ -77,7 +77,7 @@ def test_a_wheel_that_is_clear_names_no_band(write):
     assert read_image(write(BAND=None, FILTER="F150W2", PUPIL="F162M")).band == "F150W2"
 
 
-@pytest.mark.parametrize("ending", ["fits.gz", "fits.fz", "fits", "fts"])
+@pytest.mark.parametrize("ending", ["fits.gz", "fits.fz", "fits", "fts", "FITS", "dat"])
 def test_stems_know_compressed_files(write, ending, tmp_path):
     path = write("some.fits", BAND=None).rename(tmp_path / f"some.{ending}")
     if ending == "fits.gz":
