@@ -17,7 +17,8 @@ from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.psf import PSF
 from bayesjoint.data.psf_basis import EigenPSF, ScalablePSF, VaryingPSF
-from bayesjoint.infer.fit import MapFit, fit_map
+from bayesjoint.infer.fit import fit_map
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.prune import prune_sources
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.light.core_sersic import CoreSersic

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayesjoint.infer.fit import MapFit
+    from bayesjoint.infer.map_fit import MapFit
     from bayesjoint.report.check import Check
     from bayesjoint.report.posterior import Posterior
 

@@ -22,8 +22,8 @@ from bayesjoint.compilation import quick_jit
 from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.compress import at_fit
 from bayesjoint.infer.draws import Draws, Importance
-from bayesjoint.infer.fit import MapFit
 from bayesjoint.infer.importance import resampled, smoothed
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.roads import Likelihood, Run, around_fit, as_draws
 from bayesjoint.infer.space import Program
 from bayesjoint.infer.stage import Region, Stage, compressed_stage, exact_stage

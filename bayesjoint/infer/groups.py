@@ -23,7 +23,7 @@ from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.source_start import SourceStart
 from bayesjoint.data.whitening import whiten
-from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.pixels import places_of
 from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.infer.windowed import expansion

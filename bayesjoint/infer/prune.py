@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from bayesjoint.data.source_checks import words
-from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.map_fit import MapFit
 
 if TYPE_CHECKING:
     from astropy.table import Table

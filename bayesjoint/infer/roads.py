@@ -13,8 +13,8 @@ from scipy.special import logsumexp
 from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.compress import Fitted, exact_log_posteriors
 from bayesjoint.infer.draws import Draws, constrain, value_dims
-from bayesjoint.infer.fit import MapFit
 from bayesjoint.infer.importance import effective_number, smoothed
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.nuts import run_nuts
 from bayesjoint.infer.space import Layout, Program, latent_ends
 from bayesjoint.infer.stage import Region, Stage, compressed_stage, exact_stage

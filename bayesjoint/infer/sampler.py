@@ -15,7 +15,7 @@ import numpy as np
 from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.compress import at_fit
 from bayesjoint.infer.draws import Draws
-from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.nuts import run_nuts
 from bayesjoint.infer.roads import (
     Likelihood,

@@ -12,7 +12,7 @@ from numpyro.distributions.transforms import biject_to
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.space import Layout, Program
 from bayesjoint.model.observe import PIXEL_SITE
 

@@ -30,7 +30,8 @@ from tqdm.auto import tqdm
 from bayesjoint.compilation import enable_compilation_cache
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.draws import value_dims
-from bayesjoint.infer.fit import MapFit, fit_map
+from bayesjoint.infer.fit import fit_map
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.simulate import Simulation, simulate
 from bayesjoint.infer.space import Program
 from bayesjoint.report.calibration import Calibration

@@ -6,7 +6,7 @@ from typing import Any
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.draws import LogEvidence
-from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.methods import LEAST_PARTICLES
 from bayesjoint.infer.roads import Likelihood
 from bayesjoint.infer.space import Program

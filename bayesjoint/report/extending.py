@@ -18,7 +18,7 @@ import numpy as np
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.draws import Draws
-from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.methods import sampler_of
 from bayesjoint.infer.pixels import pixel_fits
 from bayesjoint.infer.roads import Made

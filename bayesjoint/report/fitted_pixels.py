@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesjoint.data.image import Image
-from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.report.results import Results
 
 Model = MapFit | Results | Sequence[np.ndarray]

@@ -15,7 +15,7 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.adapt import Adapt
 from bayesjoint.infer.approximate import approximate_program
 from bayesjoint.infer.chains import ChainMethod
-from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.methods import (
     CHAINS,
     GAUSSIAN,

@@ -22,8 +22,9 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.chains import is_quiet
 from bayesjoint.infer.checkpoint import Checkpoint, remove_file
 from bayesjoint.infer.draws import Draws, constrain, value_dims
-from bayesjoint.infer.fit import MapFit, fit_map
+from bayesjoint.infer.fit import fit_map
 from bayesjoint.infer.groups import Group, find_groups, piece_of
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.mixing import bfmi
 from bayesjoint.infer.roads import Likelihood
 from bayesjoint.infer.sampler import sample_program

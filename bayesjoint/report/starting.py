@@ -12,7 +12,8 @@ import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.checkpoint import Checkpoint, fingerprint
-from bayesjoint.infer.fit import MapFit, fit_map, pack_fit, unpack_fit
+from bayesjoint.infer.fit import fit_map
+from bayesjoint.infer.map_fit import MapFit, pack_fit, unpack_fit
 from bayesjoint.infer.space import Program, find_latents
 
 SAME_FIT = 1e-3  # standard deviations

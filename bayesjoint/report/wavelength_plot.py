@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayesjoint.infer.fit import MapFit
+from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.report.photometry import ONE_SIGMA, interval
 from bayesjoint.report.quantities import Quantity, find
 from bayesjoint.report.results import Results
