@@ -30,13 +30,13 @@ class Box(NamedTuple):
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
 
-def box_within(shape: tuple[int, int], low: np.ndarray, high: np.ndarray) -> Box:
+def box_within(shape: tuple[int, int], low: np.ndarray, high: np.ndarray, least: float = 0.0) -> Box:
     """A square box about the pixels from `low` to `high` (x, y), in the image; as wide as an image that is too small for it.
 
-    There are few sizes, so that what is compiled for one box serves most others.
+    There are few sizes, none under `least`, so that what is compiled for one box serves most others.
     """
-    least = float(np.max(high - low))
-    side = next(size for size in _sides() if size >= least)
+    wanted = max(least, float(np.max(high - low)))
+    side = next(size for size in _sides() if size >= wanted)
     sides = [min(pixels, side) for pixels in shape[::-1]]
     firsts = [
         int(np.clip(np.floor(middle - own / 2), 0, pixels - own))

@@ -18,19 +18,15 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bayesjoint.data.cutouts import Box, box_within, cut_images
-from bayesjoint.data.image import Image
+from bayesjoint.data.cutouts import Box, cut_images
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.source_start import SourceStart
-from bayesjoint.data.whitening import whiten
 from bayesjoint.infer.map_fit import MapFit
+from bayesjoint.infer.pieces import SKY, Latent, box_about, latents_of, shared_pairs, told_of_sky
 from bayesjoint.infer.pixels import places_of
 from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.infer.windowed import expansion
 
-SKY = "sky"
-_PARAMETER_OF = {"east": "centre", "north": "centre", "Re_circular": "Re"}
-_MARGIN = 4  # pixels about windows: sources move
 _LEAST_LEFT = 0.05  # of the precision of a sky
 
 
@@ -49,32 +45,6 @@ class Group(NamedTuple):
     narrowing: float
 
 
-class Latent(NamedTuple):
-    """What an element of a field's z is: of which site and component (-1: of none), and its place among those."""
-
-    site: str
-    component: int
-    place: int
-
-
-def latents_of(layout: Layout, sources: SourceStart, name: str) -> list[Latent]:
-    """Each element of the z of `scene_model(name)`."""
-    found = []
-    for site, shape in zip(layout.names, layout.unconstrained_shapes, strict=True):
-        count = int(np.prod(shape))
-        if not site.startswith(f"{name}_"):
-            found += [Latent(site, -1, k) for k in range(count)]
-            continue
-        parameter = site.removeprefix(f"{name}_")
-        if parameter == "total":
-            found += [Latent(site, k % len(sources), k // len(sources)) for k in range(count)]
-            continue
-        rows = sources.sampled(_PARAMETER_OF.get(parameter, parameter))
-        each = count // len(rows)
-        found += [Latent(site, int(rows[k // each]), k % each) for k in range(count)]
-    return found
-
-
 def find_groups(fit: MapFit, sources: SourceStart, name: str, coupling: float) -> list[Group]:
     """The sources of a field in groups beyond which no two errors of the fit correlate by more than `coupling`."""
     component = np.array([latent.component for latent in latents_of(fit.layout, sources, name)])
@@ -82,7 +52,7 @@ def find_groups(fit: MapFit, sources: SourceStart, name: str, coupling: float) -
     covariance, component = fit.covariance[np.ix_(own, own)], component[own]
     errors = np.sqrt(np.diag(covariance))
     first, second = np.nonzero(np.abs(covariance) > coupling * np.outer(errors, errors))
-    links = [np.stack([component[first], component[second]]), *_shared(sources)]
+    links = [np.stack([component[first], component[second]]), *shared_pairs(sources)]
     pairs = np.concatenate(links, axis=1)
     graph = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=(len(sources),) * 2)
     label = connected_components(graph, directed=False)[1]
@@ -96,13 +66,6 @@ def find_groups(fit: MapFit, sources: SourceStart, name: str, coupling: float) -
             Group(_in_order(members, sources), float(np.max(1 - alone / errors[rows], initial=0.0)))
         )
     return groups
-
-
-def _shared(sources: SourceStart) -> list[np.ndarray]:
-    """Pairs (2, N) of components of which one has a value of the other, or that are parts of one source."""
-    here = np.arange(len(sources))
-    parent = np.array([sources.parents.index(one) for one in sources.parents])
-    return [np.stack([here, np.array(other)]) for other in (parent, *sources.owner)]
 
 
 def _in_order(members: np.ndarray, sources: SourceStart) -> tuple[int, ...]:
@@ -130,7 +93,8 @@ def piece_of(program: Program, images: ImageSet, fit: MapFit, group: Group, name
     sources = images.sources
     assert sources is not None
     subset = sources.subset(group.members)
-    boxes = [_box(image, sources, fit, group) for image in images]
+    centres = _centres(fit, sources)
+    boxes = [box_about(image, sources, centres, group.members) for image in images]
     cut = cut_images(images, boxes, subset)
     layout = find_latents(program, (cut,))
     place = {latent: k for k, latent in enumerate(latents_of(fit.layout, sources, name))}
@@ -155,19 +119,10 @@ def _values(fit: MapFit, layout: Layout, rows: np.ndarray) -> dict[str, np.ndarr
     return {site: part.reshape(shape) for site, part, shape in parts}
 
 
-def _box(image: Image, sources: SourceStart, fit: MapFit, group: Group) -> Box:
-    """The pixels that a group's windows reach."""
-    low, high = [], []
-    for member in group.members:
-        lattice: Any = image.window_lattices[sources.window[member]]
-        if not (size := lattice.size):
-            return Box(0, 0, *image.shape[::-1])
-        whole = sources.parents[member]
-        place = np.array([fit.values[f"{whole}_{way}"] for way in ("east", "north")], dtype=float)
-        middle = np.asarray(image.pixel_map.linearise(place)[0])
-        low.append(middle - size / 2 - _MARGIN)
-        high.append(middle + size / 2 + _MARGIN)
-    return box_within(image.shape, np.min(low, axis=0), np.max(high, axis=0))
+def _centres(fit: MapFit, sources: SourceStart) -> np.ndarray:
+    """Where the fit has each component (N, 2)."""
+    ways = [[float(fit.values[f"{whole}_{way}"]) for whole in sources.parents] for way in ("east", "north")]
+    return np.array(ways).T
 
 
 def _sky_prior(
@@ -184,11 +139,7 @@ def _sky_prior(
     information, pull = np.zeros(sites.size), np.zeros(sites.size)
     for k, (image, pixels, box) in enumerate(zip(cut, fit.images, boxes, strict=True)):
         # the box's own noise, so that what is left of correlated noise is what pixels outside add to it
-        unit, residual = (
-            _independent(image, departure)
-            for departure in (np.full(image.shape, image.pixel_area), image.data - pixels.model[box.slices])
-        )
-        information[k], pull[k] = np.sum(unit**2), np.sum(unit * residual)
+        information[k], pull[k] = told_of_sky(image, image.data - pixels.model[box.slices])
     both = np.concatenate([own, sites])
     precision = np.diag(np.linalg.inv(fit.covariance[np.ix_(both, both)]))[own.size :]
     # of an image that is hardly cut next to nothing is left, and the field's own prior does
@@ -200,13 +151,6 @@ def _sky_prior(
         "sky_scatter": np.where(is_told, 1 / np.sqrt(left), width),
         "sky_error": np.zeros(sites.size),
     }
-
-
-def _independent(image: Image, departure: np.ndarray) -> np.ndarray:
-    """Departures from the mean (ny, nx) in units of the noise, made independent where it correlates."""
-    if image.whitening is None:
-        return departure * np.sqrt(image.invvar)
-    return np.asarray(whiten(image.whitening, image.invvar, departure))
 
 
 def _without_others(
