@@ -30,13 +30,14 @@ class Box(NamedTuple):
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
 
-def box_within(shape: tuple[int, int], low: np.ndarray, high: np.ndarray, least: float = 0.0) -> Box:
+def box_within(shape: tuple[int, int], low: np.ndarray, high: np.ndarray, side: int | None = None) -> Box:
     """A square box about the pixels from `low` to `high` (x, y), in the image; as wide as an image that is too small for it.
 
-    There are few sizes, none under `least`, so that what is compiled for one box serves most others.
+    Where no side, or too small a one, is given there are few, so that what is compiled for one box serves most others.
     """
-    wanted = max(least, float(np.max(high - low)))
-    side = next(size for size in _sides() if size >= wanted)
+    needed = float(np.max(high - low))
+    if side is None or side < needed:
+        side = next(size for size in _sides() if size >= needed)
     sides = [min(pixels, side) for pixels in shape[::-1]]
     firsts = [
         int(np.clip(np.floor(middle - own / 2), 0, pixels - own))

@@ -43,7 +43,7 @@ _ARRAYS = (
     "whitening",
 )
 _STATIC = ("name", "band", "shape", "fft_shape", "orders", "psf_weights", "window_lattices")
-_PSF_ROOM = 4.0  # FWHM of the PSF, by which windows are wider than sources
+PSF_ROOM = 4.0  # FWHM of the PSF, by which windows are wider than sources
 
 
 @jax.tree_util.register_pytree_node_class
@@ -249,7 +249,7 @@ class Image:
 
     def with_source_windows(self, widths: Sequence[float]) -> Image:
         """The same image with windows for sources of these widths, arcsec: wider by what its PSF needs."""
-        room = _PSF_ROOM * self.psf.fwhm_arcsec(self.pixel_scale)
+        room = PSF_ROOM * self.psf.fwhm_arcsec(self.pixel_scale)
         return self.with_windows(*(width + room for width in widths))
 
     def without_data(self) -> Image:

@@ -63,7 +63,7 @@ def approximate_program(
     run = Run(program, args, fit.layout, fitted, tuning, False, Checkpoint())
     rng = np.random.default_rng([tuning.seed % 2**32, 4])
     if method == "laplace":
-        proposal = _gaussian(fit.unconstrained, np.linalg.cholesky(fit.covariance), count, rng)
+        proposal = _gaussian(fit.unconstrained, np.linalg.cholesky(np.asarray(fit.covariance)), count, rng)
     else:
         proposal = _variational(run, fit, likelihood, count, rng)
     return _certified(run, method, proposal, rng, time.perf_counter() - began)
@@ -118,7 +118,9 @@ def _variational(
 
 def _stage(run: Run, fit: MapFit, likelihood: Likelihood) -> Stage:
     if likelihood == "exact" or not run.fitted.sites or run.fitted.obstacle:
-        return exact_stage(run.layout, Region(fit.unconstrained, fit.covariance, fit.unconstrained[None]))
+        return exact_stage(
+            run.layout, Region(fit.unconstrained, np.asarray(fit.covariance), fit.unconstrained[None])
+        )
     return compressed_stage(run.program, run.layout, run.fitted, around_fit(fit, run.tuning.seed), run.args)
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
+from bayesjoint.infer.covariance import Covariance, root
 from bayesjoint.infer.curvature import values_and_errors
 from bayesjoint.infer.lm import Climb, climb, covariance_of
 from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.pixels import pixel_fits
 from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.infer.start import starting_point, values_of_fit
+from bayesjoint.infer.sweeps import Swept, field_of, sweep
+
+_MANY = 20_000  # latents whose covariance is large
 
 
 def fit_map(
@@ -27,6 +32,7 @@ def fit_map(
     seed: int = 0,
     max_iterations: int = 100,
     tolerance: float = 1e-4,
+    method: Literal["joint", "blocks"] = "joint",
     progress: bool | None = None,
 ) -> MapFit:
     """Maximum a posteriori of a NumPyro program by Levenberg-Marquardt.
@@ -46,8 +52,14 @@ def fit_map(
     seed : int
         Of the scatter.
     max_iterations : int
+        By blocks, of sweeps over all of them.
     tolerance : float
-        Stop when a full step would raise the log posterior by less.
+        Stop when a full step, or all sweeps to come, would raise the log posterior by less.
+    method : {"joint", "blocks"}
+        "blocks" is for fields of thousands of sources (`scene_model`), where matrices of all latents would not fit: some 40
+        neighbours at a time are fitted by Levenberg-Marquardt, all others as they are, in sweeps over the whole field until
+        nothing is left to gain. The fit's covariance is then kept as its inverse, which is sparse. Sources whose
+        windows do not meet in the sharpest image count as uncoupled but for the skies.
     progress : bool, optional
         Print one line an iteration; by default only to a terminal or a notebook.
 
@@ -59,7 +71,8 @@ def fit_map(
     Raises
     ------
     ValueError
-        Without 64-bit floats; for programs that cannot be fitted; for a start outside a prior's support.
+        Without 64-bit floats; for programs that cannot be fitted; for a start outside a prior's support; for an unknown
+        method, and for blocks of a program that is not a `scene_model`.
 
     Examples
     --------
@@ -69,11 +82,31 @@ def fit_map(
         raise ValueError(
             "fit_map needs 64-bit floats and got 32: call numpyro.enable_x64() before making arrays"
         )
+    if method not in ("joint", "blocks"):
+        raise ValueError(f'method must be "joint" or "blocks", got {method!r}')
     began = time.perf_counter()
     args = jax.device_put((images, *more))
     layout = find_latents(program, args)
     known = values_of_fit(program, layout, args, start) if isinstance(start, MapFit) else start
     first = starting_point(program, layout, args, known or {})
+    if method == "joint" and layout.size > _MANY:
+        warnings.warn(
+            f"the covariance of {layout.size} latents takes {8e-9 * layout.size**2:.0f} GB, and twice that to make: of a "
+            'scene_model method="blocks" keeps its inverse, which is sparse',
+            stacklevel=2,
+        )
+    if method == "blocks":
+        end = sweep(
+            field_of(program, images, starts),
+            images,
+            layout,
+            first,
+            max_iterations,
+            tolerance,
+            _reporter(progress),
+        )
+        pixels = pixel_fits(end.means, {}, images)
+        return _made(program, layout, images, args, end, end.covariance, pixels, end.advice, began)
     scatter = np.random.default_rng(seed)
     best: Climb | None = None
     for k in range(starts):
@@ -93,21 +126,26 @@ def _width(best: Climb | None, z: np.ndarray) -> np.ndarray:
 
 
 def _finish(program, layout, images, args, end: Climb, began: float) -> MapFit:
-    covariance = covariance_of(end)
-    root = np.linalg.cholesky(covariance)
-    values, errors = values_and_errors(program, layout, end.z, root, args)
+    pixels = pixel_fits(end.here.means, jax.device_get(end.here.noises), images)
+    return _made(program, layout, images, args, end, covariance_of(end), pixels, _advice(end, layout), began)
+
+
+def _made(
+    program, layout, images, args, end: Climb | Swept, covariance: Covariance, pixels, advice, began: float
+) -> MapFit:
+    values, errors = values_and_errors(program, layout, end.z, root(covariance), args)
     return MapFit(
         values=values,
         errors=errors,
         unconstrained=end.z,
         covariance=covariance,
         layout=layout,
-        images=pixel_fits(end.here.means, jax.device_get(end.here.noises), images),
+        images=pixels,
         log_posterior=end.log_posterior,
         iterations=end.iterations,
         converged=end.converged,
         reason=end.reason,
-        advice=_advice(end, layout),
+        advice=advice,
         seconds=time.perf_counter() - began,
         path=tuple(end.path),
         bands=tuple(getattr(images, "bands", ())),

@@ -21,6 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from bayesjoint.data.cutouts import Box, cut_images
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.source_start import SourceStart
+from bayesjoint.infer.covariance import correlated, variances_alone, within
 from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.pieces import SKY, Latent, box_about, latents_of, shared_pairs, told_of_sky
 from bayesjoint.infer.pixels import places_of
@@ -48,24 +49,19 @@ class Group(NamedTuple):
 def find_groups(fit: MapFit, sources: SourceStart, name: str, coupling: float) -> list[Group]:
     """The sources of a field in groups beyond which no two errors of the fit correlate by more than `coupling`."""
     component = np.array([latent.component for latent in latents_of(fit.layout, sources, name)])
-    own = np.flatnonzero(component >= 0)
-    covariance, component = fit.covariance[np.ix_(own, own)], component[own]
-    errors = np.sqrt(np.diag(covariance))
-    first, second = np.nonzero(np.abs(covariance) > coupling * np.outer(errors, errors))
-    links = [np.stack([component[first], component[second]]), *shared_pairs(sources)]
-    pairs = np.concatenate(links, axis=1)
+    coupled = component[np.stack(correlated(fit.covariance, coupling))]
+    pairs = np.concatenate([coupled[:, np.all(coupled >= 0, axis=0)], *shared_pairs(sources)], axis=1)
     graph = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=(len(sources),) * 2)
     label = connected_components(graph, directed=False)[1]
-    precision = np.linalg.inv(covariance)
-    groups = []
-    for number in range(label.max() + 1):
-        rows = np.flatnonzero(label[component] == number)
-        alone = np.sqrt(np.diag(np.linalg.inv(precision[np.ix_(rows, rows)])))
-        members = np.flatnonzero(label == number)
-        groups.append(
-            Group(_in_order(members, sources), float(np.max(1 - alone / errors[rows], initial=0.0)))
-        )
-    return groups
+    numbers = range(label.max() + 1)
+    rows = [np.flatnonzero((component >= 0) & (label[component] == number)) for number in numbers]
+    alone = variances_alone(fit.covariance, np.flatnonzero(component < 0), rows)
+    variances = fit.covariance.diagonal()
+    narrowing = [1 - np.sqrt(a / variances[own]) for a, own in zip(alone, rows, strict=True)]
+    return [
+        Group(_in_order(np.flatnonzero(label == k), sources), float(np.max(narrowing[k], initial=0.0)))
+        for k in numbers
+    ]
 
 
 def _in_order(members: np.ndarray, sources: SourceStart) -> tuple[int, ...]:
@@ -141,7 +137,7 @@ def _sky_prior(
         # the box's own noise, so that what is left of correlated noise is what pixels outside add to it
         information[k], pull[k] = told_of_sky(image, image.data - pixels.model[box.slices])
     both = np.concatenate([own, sites])
-    precision = np.diag(np.linalg.inv(fit.covariance[np.ix_(both, both)]))[own.size :]
+    precision = np.diag(np.linalg.inv(within(fit.covariance, both)))[own.size :]
     # of an image that is hardly cut next to nothing is left, and the field's own prior does
     is_told = precision - information > _LEAST_LEFT * precision
     left = np.where(is_told, precision - information, 1.0)

@@ -31,7 +31,7 @@ def solve(matrix: Any, vector: np.ndarray) -> np.ndarray:
     scale = _to_unit_diagonal(matrix)
     if sparse.issparse(matrix):
         scaled = sparse.csc_array(sparse.diags_array(scale) @ matrix @ sparse.diags_array(scale))
-        return scale * _factors(scaled).solve(scale * vector)
+        return scale * factors(scaled)[0].solve(scale * vector)
     scaled = scale[:, None] * matrix * scale
     root = _safe_root(scaled)
     if root is not None:
@@ -53,8 +53,10 @@ def _safe_root(scaled: np.ndarray) -> np.ndarray | None:
     return root if np.diag(root).min() > _SAFE else None
 
 
-def _factors(scaled: Any) -> SuperLU:
-    """Of a sparse matrix of unit diagonal; pivots stay on the diagonal, and are as those of Cholesky's root squared."""
+def factors(scaled: Any) -> tuple[SuperLU, float]:
+    """Of a sparse matrix of unit diagonal, and what was added to it so that it be positive; pivots stay on the diagonal, and
+    are as those of Cholesky's root squared.
+    """
     ridge = 0.0
     while True:
         matrix = sparse.csc_array(with_more_diagonal(scaled, np.full(scaled.shape[0], ridge)))
@@ -62,7 +64,7 @@ def _factors(scaled: Any) -> SuperLU:
             matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
         )
         if found.U.diagonal().min() > _SAFE**2:
-            return found
+            return found, ridge
         ridge = max(100 * ridge, _LEAST)
 
 

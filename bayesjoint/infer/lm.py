@@ -72,9 +72,10 @@ def climb(
     max_iterations: int,
     tolerance: float,
     report: Callable[[str], None],
+    expand: Callable[[np.ndarray], Quadratic] | None = None,
 ) -> Climb:
     """Ascend from z until a full step would gain less than `tolerance` in log posterior; one line of report each time."""
-    expand = expansion(program, layout, args)
+    expand = expand or expansion(program, layout, args)
     here = expand(z)
     state = Climb(z, here, _reach(here), np.full(len(z), 1e-300))
     if not np.isfinite(state.log_posterior):

@@ -9,12 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.infer.covariance import (
+    Covariance,
+    SparseCovariance,
+    is_determined,
+    pack_covariance,
+    root,
+    unpack_covariance,
+)
 from bayesjoint.infer.curvature import values_and_errors
 from bayesjoint.infer.goodness import judge_fit, judge_images
-from bayesjoint.infer.linear import is_positive
-from bayesjoint.infer.pixels import PixelFit, pixel_fits
+from bayesjoint.infer.pixels import PixelFit, pixel_fits, rendered
 from bayesjoint.infer.space import Layout, Program
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.infer.windowed import expansion
@@ -33,8 +41,8 @@ class MapFit:
         Constrained latents and deterministics at the maximum, and their standard errors from the covariance.
     unconstrained : array (P,)
         The maximum in the program's unconstrained space; `labels` names its elements.
-    covariance : array (P, P)
-        Inverse curvature there.
+    covariance : array (P, P) or SparseCovariance
+        Inverse curvature there; of `method="blocks"` not an array, but `numpy.asarray` makes it one where it fits.
     chi2, pixels : array (n_images,)
         Of every image, in the set's order.
     log_posterior : float
@@ -52,7 +60,7 @@ class MapFit:
     values: dict[str, np.ndarray]
     errors: dict[str, np.ndarray]
     unconstrained: np.ndarray
-    covariance: np.ndarray
+    covariance: Covariance
     layout: Layout
     images: tuple[PixelFit, ...]
     log_posterior: float
@@ -88,8 +96,7 @@ class MapFit:
     @property
     def verdict(self) -> Verdict:
         """Whether to trust the fit, and what to do about it, in plain words."""
-        errors = np.sqrt(np.diag(self.covariance))
-        determined = is_positive(self.covariance / np.outer(errors, errors))
+        determined = is_determined(self.covariance)
         found = self.converged, self.reason, self.chi2_per_dof, float("nan"), determined, self.advice
         findings = judge_fit(*found, self.layout.size, float(self.pixels.sum()))
         return Verdict.from_findings(
@@ -120,7 +127,7 @@ def _with_error(values: np.ndarray, errors: np.ndarray) -> str:
 def pack_fit(fit: MapFit) -> dict[str, np.ndarray]:
     """A fit as named arrays, without what `unpack_fit` can compute again."""
     plain = {name: getattr(fit, name) for name in _PLAIN}
-    arrays = {"unconstrained": fit.unconstrained, "covariance": fit.covariance}
+    arrays = {"unconstrained": fit.unconstrained} | pack_covariance(fit.covariance)
     return arrays | {"plain": np.array(json.dumps(plain, default=float))}
 
 
@@ -128,16 +135,18 @@ def unpack_fit(
     program: Program, images: Any, args: tuple, layout: Layout, packed: Mapping[str, Any]
 ) -> MapFit:
     """The fit of `pack_fit`, of the same program and images; its path is not kept."""
-    z, covariance = packed["unconstrained"], packed["covariance"]
-    root = np.linalg.cholesky(covariance)
-    values, errors = values_and_errors(program, layout, z, root, args)
+    z, covariance = packed["unconstrained"], unpack_covariance(packed)
+    values, errors = values_and_errors(program, layout, z, root(covariance), args)
     plain = json.loads(str(packed["plain"]))
     plain["advice"] = tuple(plain["advice"])
     plain |= {
         "bands": tuple(getattr(images, "bands", ())),
         "image_names": tuple(getattr(images, "names", ())),
     }
-    there = expansion(program, layout, args)(z)
-    means, noises = jax.device_get((there.means, there.noises))
-    pixels = pixel_fits(means, noises, images)
+    if isinstance(covariance, SparseCovariance):
+        means, noises = rendered(program, layout, jnp.asarray(z), args)[1], {}
+    else:
+        there = expansion(program, layout, args)(z)
+        means, noises = there.means, there.noises
+    pixels = pixel_fits(jax.device_get(means), jax.device_get(noises), images)
     return MapFit(values, errors, z, covariance, layout, pixels, **plain)

@@ -64,18 +64,18 @@ def reach(
         lattice: Any = image.window_lattices[sources.window[member]]
         if not (size := lattice.size):
             return None
-        middle = np.asarray(image.pixel_map.linearise(centres[member])[0])
+        middle = image.pixel_map.pixel(centres[member])
         low.append(middle - size / 2 - _MARGIN)
         high.append(middle + size / 2 + _MARGIN)
     return np.min(low, axis=0), np.max(high, axis=0)
 
 
 def box_about(
-    image: Image, sources: SourceStart, centres: np.ndarray, members: Sequence[int], least: float = 0.0
+    image: Image, sources: SourceStart, centres: np.ndarray, members: Sequence[int], side: int | None = None
 ) -> Box:
-    """A box of the pixels that components reach, no narrower than `least`."""
+    """A box of the pixels that components reach, as wide as they need or as wide as is said."""
     ends = reach(image, sources, centres, members)
-    return box_within(image.shape, *ends, least) if ends else Box(0, 0, *image.shape[::-1])
+    return box_within(image.shape, *ends, side) if ends else Box(0, 0, *image.shape[::-1])
 
 
 def told_of_sky(image: Image, residual: np.ndarray) -> tuple[float, float]:

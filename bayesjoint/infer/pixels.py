@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.goodness import Goodness, goodness
+from bayesjoint.infer.observed import observe_mean, site_log_density
 from bayesjoint.infer.residuals import independent_pixels, one_of, residuals
+from bayesjoint.infer.space import Layout, Program, run_program
 from bayesjoint.model.observe import PIXEL_SITE
 
 
@@ -59,6 +64,15 @@ def pixel_fits(means: Mapping[str, Any], noises: Mapping[str, Any], images: Any)
         chi2 = float(np.sum(residual**2))
         fitted.append(PixelFit(image.name, chi2, image.number_used, model, measured, residual))
     return tuple(fitted)
+
+
+@partial(quick_jit, static_argnames=("program", "layout"))
+def rendered(program: Program, layout: Layout, z, args: tuple) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The log posterior, and the model pixels of observed sites."""
+    trace, log_determinant = run_program(program, layout, z, args)
+    sites = {name: site for name, site in trace.items() if site["type"] == "sample"}
+    means = {name: observe_mean(site).mean for name, site in sites.items() if site["is_observed"]}  # type: ignore[union-attr]
+    return log_determinant + sum(site_log_density(site) for site in sites.values()), means
 
 
 class Place(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from bayesjoint.data.source_checks import words
+from bayesjoint.infer.covariance import within
 from bayesjoint.infer.map_fit import MapFit
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _fluxes(fit: MapFit, name: str, own: list[str]) -> tuple[np.ndarray, np.ndar
             f"the fit has {total.shape[1]} components and the table {sum(sizes)}: give the table that the images know"
         )
     first = np.cumsum([0, *sizes[:-1]])
-    covariance = fit.covariance[np.ix_(labels, labels)].reshape(2 * total.shape).transpose(1, 0, 3, 2)
+    covariance = within(fit.covariance, np.array(labels)).reshape(2 * total.shape).transpose(1, 0, 3, 2)
     return np.add.reduceat(total.T, first), np.add.reduceat(np.add.reduceat(covariance, first), first, axis=2)
 
 

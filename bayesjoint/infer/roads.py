@@ -83,8 +83,8 @@ class Made(NamedTuple):
 def around_fit(fit: MapFit, seed: int) -> Region:
     """Draws of the fit's Gaussian, inflated."""
     noise = np.random.default_rng([seed % 2**32, 1]).normal(size=(TRAINING_DRAWS, fit.layout.size))
-    points = fit.unconstrained + INFLATION * noise @ np.linalg.cholesky(fit.covariance).T
-    return Region(fit.unconstrained, fit.covariance, points)
+    points = fit.unconstrained + INFLATION * noise @ np.linalg.cholesky(np.asarray(fit.covariance)).T
+    return Region(fit.unconstrained, np.asarray(fit.covariance), points)
 
 
 def around_draws(draws: Draws) -> Region:

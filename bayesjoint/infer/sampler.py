@@ -65,7 +65,7 @@ def sample_program(
         )
     checkpoint.check_density(fitted.log_posterior)
     run = Run(program, args, fit.layout, fitted, tuning, progress, checkpoint, deadline, sampler)
-    region = Region(fit.unconstrained, fit.covariance, fit.unconstrained[None])
+    region = Region(fit.unconstrained, np.asarray(fit.covariance), fit.unconstrained[None])
     if likelihood == "exact" or not fitted.sites or fitted.obstacle:
         draws = sample_exact(run, "exact", lambda: region)
         return replace(draws, incompressible="" if likelihood == "exact" else fitted.obstacle)

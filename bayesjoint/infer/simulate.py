@@ -56,7 +56,9 @@ def simulate(
     z, layout = np.zeros(0), None
     if around is not None:
         layout = around.layout
-        z = around.unconstrained + np.linalg.cholesky(around.covariance) @ rng.normal(size=layout.size)
+        z = around.unconstrained + np.linalg.cholesky(np.asarray(around.covariance)) @ rng.normal(
+            size=layout.size
+        )
     args = jax.device_put((images.without_data(), *more))
     values, pixels = jax.device_get(_simulated(program, layout, z, key, args))
     cut = {}

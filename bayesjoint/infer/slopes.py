@@ -43,14 +43,14 @@ class _Entries(NamedTuple):
     found: tuple[np.ndarray, np.ndarray]
 
 
-def slopes_of(program: Program, layout: Layout, args: tuple) -> Callable[[np.ndarray], Slopes]:
-    """A function of z that gives its `Slopes`."""
+def slopes_of(program: Program, layout: Layout, args: tuple) -> Callable[[np.ndarray, tuple], Slopes]:
+    """A function of z, and of arguments like these, that gives its `Slopes`."""
     shapes = _shapes(program, layout, args)
-    jacobian = _Jacobian(lambda z, directions: _along(program, layout, z, directions, args), layout.size)
+    jacobian = _Jacobian(partial(_along, program, layout), layout.size)
     ends = np.cumsum([0, *(count for images, size in shapes for count in (size,) * images)])
 
-    def at(z: np.ndarray) -> Slopes:
-        values, found = jacobian(np.asarray(z))
+    def at(z: np.ndarray, args: tuple) -> Slopes:
+        values, found = jacobian(np.asarray(z), args)
         rows = iter([found[a:b] for a, b in pairwise(ends)])
         lights = [[next(rows) for _ in range(images)] for images, _ in shapes]
         return Slopes(values[ends[-1] :], found[ends[-1] :], lights)
@@ -93,38 +93,38 @@ class _Jacobian:
     Parameters
     ----------
     along : function
-        Of z and directions (D, P): the rows, and how they move (D, rows).
+        Of z, directions (D, P) and arguments: the rows, and how they move (D, rows).
     size : int
         Length of z.
     """
 
-    def __init__(self, along: Callable[[Any, Any], tuple], size: int):
+    def __init__(self, along: Callable[[Any, Any, tuple], tuple], size: int):
         self.along, self.size = along, size
         self.entries: _Entries | None = None
         self.directions = np.zeros((0, size))
 
-    def __call__(self, z: np.ndarray) -> tuple[np.ndarray, Any]:
+    def __call__(self, z: np.ndarray, args: tuple) -> tuple[np.ndarray, Any]:
         """The rows at z, and their Jacobian, sparse."""
         if self.size <= AT_ONCE:
-            values, moves = jax.device_get(self.along(z, np.eye(self.size)))
+            values, moves = jax.device_get(self.along(z, np.eye(self.size), args))
             return values, sparse.csr_array(moves.T)
         if self.entries is None:
-            self._learn(self._whole(z + _JITTER * np.random.default_rng(0).normal(size=self.size))[1])
+            self._learn(self._whole(z + _JITTER * np.random.default_rng(0).normal(size=self.size), args)[1])
         assert self.entries is not None
-        values, moves = jax.device_get(self.along(z, self.directions))
+        values, moves = jax.device_get(self.along(z, self.directions, args))
         elements = moves[self.entries.found], (self.entries.row, self.entries.column)
         found = sparse.coo_array(elements, shape=(len(values), self.size)).tocsr()
         if _says_the_same(found, self.directions[-1], moves[-1]):
             return values, found
-        values, whole = self._whole(z)
+        values, whole = self._whole(z, args)
         self._learn(abs(whole) + abs(found))
         return values, whole
 
-    def _whole(self, z: np.ndarray) -> tuple[np.ndarray, Any]:
+    def _whole(self, z: np.ndarray, args: tuple) -> tuple[np.ndarray, Any]:
         """As it is called, each element of z moved alone."""
         values, pieces = np.zeros(0), []
         for block in _blocks(self.size):
-            values, moves = jax.device_get(self.along(z, block))
+            values, moves = jax.device_get(self.along(z, block, args))
             pieces.append(sparse.csr_array(moves.T))
         whole: Any = sparse.hstack(pieces, format="csr")
         return values, whole[:, : self.size]

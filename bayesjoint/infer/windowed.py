@@ -260,11 +260,17 @@ def expand_field(
 
 def expansion(program: Program, layout: Layout, args: tuple) -> Callable[[np.ndarray], Quadratic]:
     """The log posterior near any z on the host, its model pixels left where they are; of a field window by window."""
+    expand = expander(program, layout, args)
+    return lambda z: expand(z, args)
+
+
+def expander(program: Program, layout: Layout, args: tuple) -> Callable[[np.ndarray, tuple], Quadratic]:
+    """As `expansion`, for any arguments of these shapes: what is found out of the program serves all."""
     if places := parameter_places(program, layout, args):
         slopes = slopes_of(program, layout, args)
-        return lambda z: expand_field(program, layout, z, args, places, slopes(z))
+        return lambda z, args: expand_field(program, layout, z, args, places, slopes(z, args))
 
-    def expand(z: np.ndarray) -> Quadratic:
+    def expand(z: np.ndarray, args: tuple) -> Quadratic:
         q = quadratic(program, layout, jnp.asarray(z), args)
         return Quadratic(*jax.device_get(q[:4]), means=q.means, noises=q.noises)
 

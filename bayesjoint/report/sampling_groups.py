@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.chains import is_quiet
 from bayesjoint.infer.checkpoint import Checkpoint, remove_file
+from bayesjoint.infer.covariance import given
 from bayesjoint.infer.draws import Draws, constrain, value_dims
 from bayesjoint.infer.fit import fit_map
 from bayesjoint.infer.groups import Group, find_groups, piece_of
@@ -268,14 +269,12 @@ def _together(
 
 def _draw_rest(z: np.ndarray, known: np.ndarray, fit: MapFit, seed: int) -> None:
     """Draw, in place, what belongs to no group, the skies: given all sources, by the fit's Gaussian."""
-    covariance, rest = fit.covariance, np.flatnonzero(~known)
+    rest, sampled = np.flatnonzero(~known), np.flatnonzero(known)
     if not rest.size:
         return
-    given = np.flatnonzero(known)
-    slope = np.linalg.solve(covariance[np.ix_(given, given)], covariance[np.ix_(given, rest)])
-    scatter = covariance[np.ix_(rest, rest)] - slope.T @ covariance[np.ix_(given, rest)]
+    slope, scatter = given(fit.covariance, sampled, rest)
     noise = np.random.default_rng([seed % 2**32, 7]).normal(size=(*z.shape[:2], rest.size))
-    mean = fit.unconstrained[rest] + (z[..., given] - fit.unconstrained[given]) @ slope
+    mean = fit.unconstrained[rest] + (z[..., sampled] - fit.unconstrained[sampled]) @ slope
     z[..., rest] = mean + noise @ np.linalg.cholesky(scatter).T
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.checkpoint import Checkpoint, fingerprint
+from bayesjoint.infer.covariance import unpack_covariance
 from bayesjoint.infer.fit import fit_map
 from bayesjoint.infer.map_fit import MapFit, pack_fit, unpack_fit
 from bayesjoint.infer.space import Program, find_latents
@@ -45,8 +46,8 @@ def fit_of(
     if not known:
         store.note("fit", pack_fit(fit))
         return fit
-    z, covariance = known["unconstrained"], known["covariance"]
-    apart = np.max(np.abs(fit.unconstrained - z) / np.sqrt(np.diag(covariance)))
+    z, covariance = known["unconstrained"], unpack_covariance(known)
+    apart = np.max(np.abs(fit.unconstrained - z) / np.sqrt(covariance.diagonal()))
     if apart > SAME_FIT:
         raise ValueError(
             f"the checkpoint {str(store.path)!r} was begun at another fit, {apart:.2g} standard deviations from init: give "

@@ -47,3 +47,29 @@ def field(seed: int = 1, names=tuple(BANDS), angle: float = 20.0) -> ImageSet:
         pixels = np.asarray(rendered(image, *light_of(list(BANDS).index(name))))
         images.append(image.with_data(pixels + rng.normal(0.0, BANDS[name][3], image.shape)))
     return ImageSet(images)
+
+
+def strip(seed: int = 1, bands: int = 2) -> ImageSet:
+    """Ten sources along a strip, a star among them, whose neighbours blend; in bands that share their pixels."""
+    rng, images = np.random.default_rng(seed), []
+    east = np.arange(10) * 7.0 - 31.5 + rng.uniform(-1.0, 1.0, 10)
+    places = np.stack([east, rng.uniform(-4.0, 4.0, 10)], axis=1)
+    shapes = np.stack([rng.uniform(0.5, 0.9, 10), rng.uniform(0, 180, 10), rng.uniform(0.8, 2.0, 10)], axis=1)
+    radius, flux = rng.uniform(0.6, 1.1, 10), 10 ** rng.uniform(3.6, 4.2, (10, bands))
+    for band in range(bands):
+        light: list = [PointSource(places[0], flux[0, band])]
+        for place, shape, Re, own in zip(places[1:], shapes[1:], radius[1:], flux[1:, band], strict=True):
+            unit = Sersic(place, *shape, Re, 1.0)
+            light.append(Sersic(place, *shape, Re, own / float(unit.flux)))
+        weights = np.full((64, 264), 20.0**-2)
+        blank = make_image(
+            weights.shape,
+            0.3,
+            gaussian_psf(1.0 + 0.1 * band),
+            invvar=weights,
+            name=f"b{band}",
+            band=f"b{band}",
+        )
+        pixels = np.asarray(rendered(blank, *light))
+        images.append(blank.with_data(pixels + rng.normal(0.0, 20.0, weights.shape)))
+    return ImageSet(images)

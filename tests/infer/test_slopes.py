@@ -1,5 +1,7 @@
 """Sparse slopes of a field's parameters: those of moving each latent alone, from far fewer directions."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,12 +54,12 @@ def test_slopes_are_those_of_each_latent_moved_alone(images, program, monkeypatc
     places = [starting_point(program, layout, args, {}) + rng.normal(size=layout.size) for _ in range(3)]
     places += [-place for place in places]
     exact = slopes.slopes_of(program, layout, args)
-    wanted = [exact(z) for z in places]
+    wanted = [exact(z, args) for z in places]
     monkeypatch.setattr(slopes, "AT_ONCE", 4)
     monkeypatch.setattr(slopes, "_CROWDED", 3)
     found = slopes.slopes_of(program, layout, args)
     for z, one in zip(places, wanted, strict=True):
-        ours = found(z)
+        ours = found(z, args)
         np.testing.assert_allclose(ours.gradient, one.gradient, rtol=1e-12)
         pairs = [(ours.hessian, one.hessian), *zip(ours.lights[0], one.lights[0], strict=True)]
         for a, b in pairs:
@@ -68,7 +70,7 @@ def test_slopes_are_those_of_each_latent_moved_alone(images, program, monkeypatc
 def test_directions_do_not_grow_with_the_number_of_sources(images):
     args = jax.device_put((images,))
     layout = find_latents(bj.scene_model(), args)
-    whole = slopes._Jacobian(lambda z, d: slopes._along(bj.scene_model(), layout, z, d, args), layout.size)
-    whole._learn(whole._whole(starting_point(bj.scene_model(), layout, args, {}) + 0.1)[1])
+    whole = slopes._Jacobian(partial(slopes._along, bj.scene_model(), layout), layout.size)
+    whole._learn(whole._whole(starting_point(bj.scene_model(), layout, args, {}) + 0.1, args)[1])
     # of a source: place 2, ellipticity 2, n, Re, and a flux in each band; of all: a sky in each image; one to check by
     assert len(whole.directions) <= 6 + 2 * len(images.bands) + len(images) + 1
