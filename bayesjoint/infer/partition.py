@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +18,14 @@ from scipy.sparse.csgraph import connected_components
 
 from bayesjoint.data.image import PSF_ROOM
 from bayesjoint.data.source_start import SourceStart
+from bayesjoint.data.source_ties import Structure
 from bayesjoint.infer.pieces import shared_pairs
 
 _POINTLIKE = 0.01  # radius of sources that no image shows, of the narrowest window
+_ARRAYS = (
+    *("effective_radius", "axis_ratio", "position_angle", "index"),
+    *("flux", "flux_error", "position_error"),
+)
 
 
 class Block(NamedTuple):
@@ -58,27 +64,34 @@ def partition(sources: SourceStart, centres: np.ndarray, seeing: tuple[float, fl
     """
     units = _units(sources)
     places = np.array([centres[unit].mean(axis=0) for unit in units])
-    weights = np.array([len(unit) for unit in units])
+    weights, every = np.array([len(unit) for unit in units]), np.arange(len(units))
     about = _about(sources, centres, seeing, units)
+    own = _halved(every, places, weights, size)
+    joined = [every[np.isin(every, block) | about[block].any(axis=0)] for block in own]
+    extended, members = _alike(sources, units, joined)
+    pairs = zip(own, members, strict=True)
+    return Partition(extended, [Block(np.concatenate([units[u] for u in block]), m) for block, m in pairs])
+
+
+def _alike(
+    sources: SourceStart, units: Sequence[np.ndarray], joined: Sequence[np.ndarray]
+) -> tuple[SourceStart, list[np.ndarray]]:
+    """The sources with what sets of units lack of each other, and the components of each set, completed, in one order."""
     make = [_make(sources, unit) for unit in units]
-    own = _halved(np.arange(len(units)), places, weights, size)
-    joined = [
-        np.flatnonzero(np.isin(np.arange(len(units)), block) | about[block].any(axis=0)) for block in own
-    ]
     counts = [Counter(make[unit] for unit in block) for block in joined]
     wanted = {kind: max(count[kind] for count in counts) for kind in dict.fromkeys(make)}
-    absent = {kind: count - min(c[kind] for c in counts) for kind, count in wanted.items()}
-    examples = [units[make.index(kind)] for kind, count in absent.items() for _ in range(count)]
+    absent = {kind: number - min(count[kind] for count in counts) for kind, number in wanted.items()}
+    examples = [units[make.index(kind)] for kind, number in absent.items() for _ in range(number)]
     extended, added = _with_absent(sources, examples)
     spare = {kind: [unit for unit in added if _make(extended, unit) == kind] for kind in wanted}
-    blocks = []
-    for block, whole in zip(own, joined, strict=True):
-        members: list[int] = []
-        for kind, count in wanted.items():
-            here = [units[unit] for unit in whole if make[unit] == kind]
-            members += np.concatenate([*here, *spare[kind][: count - len(here)]]).tolist()
-        blocks.append(Block(np.concatenate([units[unit] for unit in block]), np.array(members)))
-    return Partition(extended, blocks)
+    members = []
+    for block in joined:
+        whole: list[np.ndarray] = []
+        for kind, number in wanted.items():
+            here = [units[unit] for unit in block if make[unit] == kind]
+            whole += [*here, *spare[kind][: number - len(here)]]
+        members.append(np.concatenate(whole))
+    return extended, members
 
 
 def _units(sources: SourceStart) -> list[np.ndarray]:
@@ -140,44 +153,34 @@ def _with_absent(
     sources: SourceStart, examples: Sequence[np.ndarray]
 ) -> tuple[SourceStart, list[np.ndarray]]:
     """The sources, and round and small copies of some; of each copy its components' numbers."""
-    count, added = len(sources), []
-    for unit in examples:
-        added.append(np.arange(count, count + len(unit)))
-        count += len(unit)
-    if not added:
-        return sources, []
-    rows = np.concatenate([np.arange(len(sources)), *examples])
-    new = np.arange(len(sources), count)
-    number = {
-        int(there): {int(i): int(j) for i, j in zip(unit, copy, strict=True)}
-        for unit, copy in zip(examples, added, strict=True)
-        for there in copy
-    }
+    starts = len(sources) + np.cumsum([0, *(len(unit) for unit in examples)])
+    added = [np.arange(a, b) for a, b in pairwise(starts)]
+    copies = [
+        dict(zip(unit.tolist(), new.tolist(), strict=True)) for unit, new in zip(examples, added, strict=True)
+    ]
+    rows = np.concatenate([np.arange(len(sources)), *examples]).astype(int)
+
+    def copied(own: tuple) -> tuple:
+        return tuple(own[i] for i in rows)
 
     def owners(own: tuple[int, ...]) -> tuple[int, ...]:
-        return own + tuple(number[int(i)][own[rows[i]]] for i in new)
+        return own + tuple(copy[own[i]] for copy in copies for i in copy)
 
     def labelled(labels: tuple[str, ...]) -> tuple[str, ...]:
-        marks = [
-            f"absent{copy[0]}_{labels[i]}" for unit, copy in zip(examples, added, strict=True) for i in unit
-        ]
-        return labels + tuple(marks)
+        return labels + tuple(f"absent{min(copy.values())}_{labels[i]}" for copy in copies for i in copy)
 
-    arrays = ("effective_radius", "axis_ratio", "position_angle", "index", "position_error")
-    copied = {name: np.asarray(getattr(sources, name))[rows].copy() for name in arrays}
-    copied["effective_radius"][new] = _POINTLIKE * min(sources.widths)
-    copied["axis_ratio"][new] = 1.0
+    arrays = {name: np.asarray(getattr(sources, name))[..., rows] for name in _ARRAYS}
+    arrays["effective_radius"][len(sources) :] = _POINTLIKE * min(sources.widths)
+    arrays["axis_ratio"][len(sources) :] = 1.0
     extended = replace(
         sources,
-        **copied,
+        **arrays,
         position=np.asarray(sources.position)[rows],
-        flux=np.asarray(sources.flux)[:, rows],
-        flux_error=np.asarray(sources.flux_error)[:, rows],
         names=labelled(sources.names),
-        kinds=tuple(sources.kinds[i] for i in rows),
+        kinds=copied(sources.kinds),
         parents=labelled(sources.parents),
-        owner=type(sources.owner)(*(owners(own) for own in sources.owner)),
-        held=type(sources.held)(*(own + tuple(own[rows[i]] for i in new) for own in sources.held)),
-        window=tuple(sources.window[i] for i in rows),
+        owner=Structure(*map(owners, sources.owner)),
+        held=Structure(*map(copied, sources.held)),
+        window=copied(sources.window),
     )
     return extended, added
