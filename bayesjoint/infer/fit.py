@@ -54,7 +54,7 @@ def fit_map(
     max_iterations : int
         By blocks, of sweeps over all of them.
     tolerance : float
-        Stop when a full step, or all sweeps to come, would raise the log posterior by less.
+        Stop when a full step would raise the log posterior by less.
     method : {"joint", "blocks"}
         "blocks" is for fields of thousands of sources (`scene_model`), where matrices of all latents would not fit: some 40
         neighbours at a time are fitted by Levenberg-Marquardt, all others as they are, in sweeps over the whole field until
