@@ -105,6 +105,11 @@ class SourceStart:
         return len(self.names)
 
     @property
+    def places(self) -> Any:
+        """What windows are about: each component's position or that of the one whose centre it has, arcsec, (N, 2)."""
+        return self.position[np.array(self.owner.centre)]
+
+    @property
     def ellipticity(self) -> np.ndarray:
         """(eta cos 2PA, eta sin 2PA) with eta = -ln q, (N, 2)."""
         eta, angle = -np.log(self.axis_ratio), np.radians(2 * np.asarray(self.position_angle))

@@ -11,6 +11,7 @@ import numpy as np
 from bayesjoint.data.cutouts import Box, cut_images
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.data.source_start import SourceStart
 from bayesjoint.infer.partition import Block, Partition
 from bayesjoint.infer.pieces import box_about, reach, told_of_sky
 from bayesjoint.infer.pixels import places_of
@@ -18,30 +19,19 @@ from bayesjoint.infer.pixels import places_of
 _STEP = 16  # pixels, of which sides are multiples
 
 
-def sides_of(images: ImageSet, whole: Partition, centres: np.ndarray) -> list[int | None]:
-    """Of each image the widest box, in pixels, that a block needs; None where that is the image."""
-    return [_side(image, whole, centres) for image in images]
+def boxes_of(images: ImageSet, whole: Partition, count: int) -> list[list[Box]]:
+    """Of each block and image the pixels that its sources reach, of which the field has `count`; as many in all blocks."""
+    members = [[int(i) for i in block.members if i < count] for block in whole.blocks]
+    sides = [_side(image, whole.sources, members) for image in images]
+    pairs = list(zip(images, sides, strict=True))
+    return [[box_about(image, whole.sources, own, side) for image, side in pairs] for own in members]
 
 
-def _side(image: Image, whole: Partition, centres: np.ndarray) -> int | None:
-    ends = [reach(image, whole.sources, centres, _seen(block, centres)) for block in whole.blocks]
+def _side(image: Image, sources: SourceStart, members: Sequence[Sequence[int]]) -> int | None:
+    """The widest box, in pixels, that sets of sources need; None where that is the image."""
+    ends = [reach(image, sources, own) for own in members]
     widest = max((float(np.max(high - low)) for low, high in filter(None, ends)), default=0.0)
-    # with room for sources to move
-    return int(np.ceil(widest / _STEP + 0.5)) * _STEP if widest else None
-
-
-def _seen(block: Block, centres: np.ndarray) -> list[int]:
-    """A block's members that are the field's."""
-    return [int(i) for i in block.members if i < len(centres)]
-
-
-def boxes_of(
-    images: ImageSet, whole: Partition, block: Block, centres: np.ndarray, sides: Sequence[int | None]
-) -> list[Box]:
-    """Of each image the pixels that a block's sources reach, about centres (N, 2)."""
-    members = _seen(block, centres)
-    pairs = zip(images, sides, strict=True)
-    return [box_about(image, whole.sources, centres, members, side) for image, side in pairs]
+    return int(np.ceil(widest / _STEP)) * _STEP if widest else None
 
 
 def cut_block(images: ImageSet, whole: Partition, block: Block, count: int, boxes: Sequence[Box]) -> ImageSet:

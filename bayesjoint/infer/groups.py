@@ -89,8 +89,7 @@ def piece_of(program: Program, images: ImageSet, fit: MapFit, group: Group, name
     sources = images.sources
     assert sources is not None
     subset = sources.subset(group.members)
-    centres = _centres(fit, sources)
-    boxes = [box_about(image, sources, centres, group.members) for image in images]
+    boxes = [box_about(image, sources, group.members) for image in images]
     cut = cut_images(images, boxes, subset)
     layout = find_latents(program, (cut,))
     place = {latent: k for k, latent in enumerate(latents_of(fit.layout, sources, name))}
@@ -113,12 +112,6 @@ def _values(fit: MapFit, layout: Layout, rows: np.ndarray) -> dict[str, np.ndarr
     ends = np.cumsum([int(np.prod(shape)) for shape in layout.shapes])
     parts = zip(layout.names, np.split(flat, ends[:-1]), layout.shapes, strict=True)
     return {site: part.reshape(shape) for site, part, shape in parts}
-
-
-def _centres(fit: MapFit, sources: SourceStart) -> np.ndarray:
-    """Where the fit has each component (N, 2)."""
-    ways = [[float(fit.values[f"{whole}_{way}"]) for whole in sources.parents] for way in ("east", "north")]
-    return np.array(ways).T
 
 
 def _sky_prior(

@@ -46,9 +46,10 @@ class ImageTerms(NamedTuple):
     square: Any
 
 
-def assemble(terms: ImageTerms, together: np.ndarray, windows: list[np.ndarray]) -> tuple[np.ndarray, Any]:
-    """Gradient (K,) and curvature (K, K), sparse, of one image in its parameters."""
-    count = together.size + sum(w.size for w in windows)
+def assemble(
+    terms: ImageTerms, count: int, together: np.ndarray, windows: list[np.ndarray]
+) -> tuple[np.ndarray, Any]:
+    """Gradient (K,) and curvature (K, K), sparse, of one image in its K = `count` parameters."""
     gradient, blocks = np.zeros(count), _Blocks(count)
     last = slice(count - terms.slope.size, count)
     noise = np.arange(count)[last]

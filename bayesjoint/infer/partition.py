@@ -50,22 +50,21 @@ class Partition(NamedTuple):
     blocks: list[Block]
 
 
-def partition(sources: SourceStart, centres: np.ndarray, seeing: tuple[float, float], size: int) -> Partition:
+def partition(sources: SourceStart, seeing: tuple[float, float], size: int) -> Partition:
     """Divide a field into blocks.
 
     Parameters
     ----------
-    centres : array (N, 2)
-        Of the components, arcsec.
+    sources : SourceStart
     seeing : tuple of float
         The smallest and the largest FWHM of the images' PSFs, arcsec.
     size : int
         How many components a block may have of its own, unless what one of them shares with others makes it more.
     """
-    units = _units(sources)
+    units, centres = _units(sources), np.asarray(sources.places)
     places = np.array([centres[unit].mean(axis=0) for unit in units])
     weights, every = np.array([len(unit) for unit in units]), np.arange(len(units))
-    about = _about(sources, centres, seeing, units)
+    about = _about(sources, seeing, units)
     own = _halved(every, places, weights, size)
     joined = [every[np.isin(every, block) | about[block].any(axis=0)] for block in own]
     extended, members = _alike(sources, units, joined)
@@ -118,14 +117,12 @@ def _make(sources: SourceStart, unit: np.ndarray) -> tuple:
     )
 
 
-def _about(
-    sources: SourceStart, centres: np.ndarray, seeing: tuple[float, float], units: Sequence[np.ndarray]
-) -> np.ndarray:
+def _about(sources: SourceStart, seeing: tuple[float, float], units: Sequence[np.ndarray]) -> np.ndarray:
     """Whether units (U, U) are neighbours: their windows meet in the sharpest image, or the centre of one lies within the
     worst seeing of the other's window.
     """
     half = np.array([sources.widths[window] for window in sources.window]) / 2
-    room = PSF_ROOM * seeing[0] / 2
+    room, centres = PSF_ROOM * seeing[0] / 2, np.asarray(sources.places)
     near = np.zeros((len(units), len(sources)), bool)
     for k, unit in enumerate(units):
         for member in unit:

@@ -17,7 +17,7 @@ from bayesjoint.infer.space import Layout
 
 SKY = "sky"
 _PARAMETER_OF = {"east": "centre", "north": "centre", "Re_circular": "Re"}
-_MARGIN = 4  # pixels about windows: sources move
+_MARGIN = 1  # pixels about windows, whose middles are rounded
 
 
 class Latent(NamedTuple):
@@ -53,28 +53,22 @@ def shared_pairs(sources: SourceStart) -> list[np.ndarray]:
     return [np.stack([here, np.array(other)]) for other in (parent, *sources.owner)]
 
 
-def reach(
-    image: Image, sources: SourceStart, centres: np.ndarray, members: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """The first and last pixels (x, y) that windows of components about centres (N, 2) reach; None where one is as wide as
-    the image.
-    """
-    low, high = [], []
+def reach(image: Image, sources: SourceStart, members: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The first and last pixels (x, y) that windows of components reach; None where one is as wide as the image."""
+    low, high, places = [], [], np.asarray(sources.places)
     for member in members:
         lattice: Any = image.window_lattices[sources.window[member]]
         if not (size := lattice.size):
             return None
-        middle = image.pixel_map.pixel(centres[member])
+        middle = image.pixel_map.pixel(places[member])
         low.append(middle - size / 2 - _MARGIN)
         high.append(middle + size / 2 + _MARGIN)
     return np.min(low, axis=0), np.max(high, axis=0)
 
 
-def box_about(
-    image: Image, sources: SourceStart, centres: np.ndarray, members: Sequence[int], side: int | None = None
-) -> Box:
+def box_about(image: Image, sources: SourceStart, members: Sequence[int], side: int | None = None) -> Box:
     """A box of the pixels that components reach, as wide as they need or as wide as is said."""
-    ends = reach(image, sources, centres, members)
+    ends = reach(image, sources, members)
     return box_within(image.shape, *ends, side) if ends else Box(0, 0, *image.shape[::-1])
 
 

@@ -17,13 +17,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.block_images import (
     boxes_of,
     cut_block,
     seeing_of,
-    sides_of,
     sky_from_outside,
     sky_precision,
     without_light,
@@ -36,10 +34,9 @@ from bayesjoint.infer.lm import Climb, climb
 from bayesjoint.infer.partition import Block, partition
 from bayesjoint.infer.pieces import SKY, Latent, latents_of, told_of_sky
 from bayesjoint.infer.pixels import rendered
-from bayesjoint.infer.space import Layout, constrained_values, find_latents
+from bayesjoint.infer.space import Layout, find_latents
 from bayesjoint.infer.start import starting_point
 from bayesjoint.infer.windowed import expander
-from bayesjoint.model.rows import by_name
 from bayesjoint.model.scene import Scene
 
 SIZE = 40  # components of a block, but for those about it
@@ -118,7 +115,6 @@ def sweep(
 def _once(field: _Field, tolerance: float, number: int, report: Callable[[str], None]) -> float:
     """One sweep over all blocks; what it gained in log posterior."""
     total, count = 0.0, len(field.whole.blocks)
-    field.look()
     for block in range(count):
         total += (gain := field.refit(block, tolerance))
         report(f"sweep {number + 1}  block {block + 1:3d} of {count}  log posterior raised by {gain:.4f}")
@@ -132,7 +128,6 @@ class _Field:
         self.program, self.images, self.layout = program, images, layout
         self.args, sources = jax.device_put((images,)), images.sources
         assert sources is not None
-        self.count, self.parents = len(sources), sources.parents
         self.latents = latents_of(layout, sources, program.name)
         self.place = {latent: k for k, latent in enumerate(self.latents)}
         self.component = np.array([latent.component for latent in self.latents])
@@ -141,17 +136,10 @@ class _Field:
         self.z = np.where(self.waiting, _measured(sources, self.latents), z)
         self.known: dict[int, KnownRows] = {}
         self.left_at: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # slopes, and z, that visits ended with
-        self.look()
-        self.whole = partition(sources, self.centres, seeing_of(images), SIZE)
-        self.sides = sides_of(images, self.whole, self.centres)
+        self.whole = partition(sources, seeing_of(images), SIZE)
+        self.boxes = boxes_of(images, self.whole, len(sources))
         self.light = without_sky(self.pixels()[1], images, self.sky(self.z, self.latents))
         self.made: tuple[Layout, list[Latent], Any] | None = None
-
-    def look(self) -> None:
-        """Find where each component is, (N, 2)."""
-        values = by_name(jax.device_get(_constrained(self.program, self.layout, self.z, self.args)))
-        ways = [[float(values[f"{whole}_{way}"]) for whole in self.parents] for way in ("east", "north")]
-        self.centres = np.array(ways).T
 
     def pixels(self) -> tuple[float, dict[str, Any]]:
         """The log posterior, and the model pixels of observed sites."""
@@ -166,8 +154,8 @@ class _Field:
     def refit(self, number: int, tolerance: float) -> float:
         """Fit a block, all others as they are; what that gains in log posterior."""
         block = self.whole.blocks[number]
-        boxes = boxes_of(self.images, self.whole, block, self.centres, self.sides)
-        cut = cut_block(self.images, self.whole, block, self.count, boxes)
+        boxes = self.boxes[number]
+        cut = cut_block(self.images, self.whole, block, len(self.images.sources), boxes)  # type: ignore[arg-type]
         sky = self.sky(self.z, self.latents)
         cut.start = replace(cut.start, **sky_from_outside(self.images, self.light, sky, cut, boxes))
         args = jax.device_put((cut,))
@@ -187,17 +175,15 @@ class _Field:
         after = without_sky(jax.device_get(end.here.means), cut, self.sky(end.z, latents))
         for light, box, others, own in zip(self.light, boxes, around, after, strict=True):
             light[box.slices] = others + own
-        return self._note(number, rows, end, came)
+        self._note(number, rows, end)
+        return end.log_posterior - end.path[0]["log_posterior"]
 
-    def _note(self, number: int, rows: np.ndarray, end: Climb, came: np.ndarray) -> float:
-        """Keep what a block knows of the curvature; what its move gained."""
+    def _note(self, number: int, rows: np.ndarray, end: Climb) -> None:
+        """Keep what a block knows of the curvature, and the slopes it ends with."""
         inside, curvature = rows >= 0, dense(end.curvature)
         own = inside & np.isin(self.component[rows], self.whole.blocks[number].own)
         self.known[number] = KnownRows(rows[own], rows[inside], curvature[np.ix_(own, inside)])
         self.left_at[number] = np.asarray(end.here.gradient)[own], end.z[inside]
-        moved = np.where(inside, end.z - came, 0.0)
-        # not the difference of two heights: that jumps a little where a window moves by a pixel
-        return 0.5 * float(moved @ curvature @ moved)
 
     def _make(self, cut: ImageSet, args: tuple) -> tuple[Layout, list[Latent], Callable[..., Quadratic]]:
         """The latents of blocks, and how they are expanded: found out of the first, as all are alike."""
@@ -264,6 +250,3 @@ def _measured(sources: Any, latents: Sequence[Latent]) -> np.ndarray:
     return np.array(
         [share[one.component, one.place] if one.place < share.shape[1] else 0.0 for one in latents]
     )
-
-
-_constrained = quick_jit(constrained_values, static_argnames=("program", "layout"))

@@ -64,15 +64,21 @@ def parameter_places(
 
 
 def parameter_numbers(light: Light) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Which parameters of an image all its pixels share, and for each `Windowed` those (S, k) of each source."""
+    """Which parameters of an image all its pixels share, and for each `Windowed` those (S, k) of each source.
+
+    The places of windows are among neither: nothing moves them.
+    """
     components = _numbered(light)
+    windowed = [component for component in components if isinstance(component, Windowed)]
     windows = [
-        np.concatenate([leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(component)], axis=1)
-        for component in components
-        if isinstance(component, Windowed)
+        np.concatenate([leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(each.sources)], axis=1)
+        for each in windowed
     ]
-    count = sum(leaf.size for leaf in jax.tree.leaves(components))
-    return np.setdiff1d(np.arange(count), np.concatenate([w.ravel() for w in windows] or [[]])), windows
+    every, own = (
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(each)] or [[]])
+        for each in (components, windowed)
+    )
+    return np.setdiff1d(every, own).astype(int), windows
 
 
 def _numbered(light: Light) -> tuple:
@@ -198,17 +204,18 @@ def _place_windows(frame, components: tuple) -> tuple[_Moving, ...]:
         shapes = [leaf.shape[1:] for leaf in leaves]
         ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
 
-        def one(parameters, treedef=treedef, shapes=shapes, ends=ends, window=component.window):
+        def one(inputs, treedef=treedef, shapes=shapes, ends=ends, window=component.window):
+            parameters, about = inputs
+
             def placed(t):
                 pieces = [p.reshape(shape) for p, shape in zip(jnp.split(t, ends), shapes, strict=True)]
-                return place_source(
-                    jax.tree.unflatten(treedef, pieces), frame, corrections, frame.windows[window]
-                )
+                source = jax.tree.unflatten(treedef, pieces)
+                return place_source(source, frame, corrections, frame.windows[window], about)
 
             return _moving(placed, parameters, jnp.eye(parameters.size, dtype=parameters.dtype))
 
         flat = jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
-        found.append(jax.lax.map(one, flat))
+        found.append(jax.lax.map(one, (flat, component.places)))
     return tuple(found)
 
 
@@ -245,8 +252,8 @@ def expand_field(
         for stack in stacks:
             for i in range(len(stack.value)):
                 own = jax.tree.map(lambda a, i=i: a[i], stack)
-                slope, square = assemble(own, *places_here)
                 jacobian = next(rows)
+                slope, square = assemble(own, jacobian.shape[0], *places_here)
                 value += float(own.value)
                 gradient += jacobian.T @ slope
                 curvature = curvature + jacobian.T @ (square @ jacobian)

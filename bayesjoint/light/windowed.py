@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from bayesjoint.light.pytree import event_axes, parameters_are
 from bayesjoint.light.ranges import all_inside
 
 
-@parameters_are("sources", static=("window",))
+@parameters_are("sources", "places", static=("window",))
 @dataclass(frozen=True, eq=False)
 class Windowed:
     """Sources of one kind, all small, drawn in windows about them: the cost of each is that of its window.
@@ -28,6 +29,9 @@ class Windowed:
         the same for all, but for the centre, which must have it: (sources, 2).
     window : int
         Which of the images' windows, by number; a constant of the program.
+    places : array (sources, 2), optional
+        What the windows are about, arcsec; no parameter of the light. Where it is not given each window follows its source
+        from pixel to pixel, and what the window cuts off jumps as it does.
 
     Examples
     --------
@@ -40,8 +44,10 @@ class Windowed:
 
     sources: Any
     window: int = 0
+    places: Any = None
 
     amplitude: ClassVar[str] = ""
+    events: ClassVar[Mapping[str, int]] = {"places": 1}
     is_plate: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -64,6 +70,11 @@ class Windowed:
                 )
             leaves.append(jnp.broadcast_to(leaf, (count, *leaf.shape)) if leaf.ndim == own else leaf)
         object.__setattr__(self, "sources", treedef.unflatten(leaves))
+        if self.places is not None:
+            places = jax.lax.stop_gradient(jnp.asarray(self.places, jnp.result_type(float)))
+            if places.shape != (count, 2):
+                raise ValueError(f"Windowed: places must be ({count}, 2), got shape {places.shape}")
+            object.__setattr__(self, "places", places)
 
     @property
     def name(self) -> str:

@@ -167,15 +167,16 @@ def _report(sources: SourceStart, structure: dict[str, Any], centre, total) -> N
 def _components(sources: SourceStart, centre, total, structure: dict[str, Any]) -> list[Any]:
     """Each kind's sources in each width of windows."""
     light: list[Any] = []
-    window, kinds = np.array(sources.window), np.array(sources.kinds)
+    window, kinds, places = np.array(sources.window), np.array(sources.kinds), jnp.asarray(sources.places)
     for width in range(len(sources.widths)):
         galaxies = np.flatnonzero((window == width) & (kinds == "galaxy"))
         if galaxies.size:
             own = {key: value[galaxies] for key, value in structure.items()}
             Ie = total[:, galaxies] / Sersic(centre[galaxies], **own, Ie=1.0).flux
-            light.append(Windowed(Sersic(centre[galaxies], **own, Ie=Ie, name="_galaxies"), window=width))
+            profiles = Sersic(centre[galaxies], **own, Ie=Ie, name="_galaxies")
+            light.append(Windowed(profiles, window=width, places=places[galaxies]))
         stars = np.flatnonzero((window == width) & (kinds == "star"))
         if stars.size:
             points = PointSource(centre[stars], total[:, stars], name="_stars")
-            light.append(Windowed(points, window=width))
+            light.append(Windowed(points, window=width, places=places[stars]))
     return light

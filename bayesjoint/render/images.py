@@ -143,9 +143,7 @@ class Light:
         for component, axis in zip(components, axes, strict=True):
             if not is_source(component):
                 continue
-            tables = None, None
-            if isinstance(component, Profile | Windowed):
-                tables = _tables_of(component, axis, dtype)
+            tables = _tables_of(component, axis, dtype)
             own.append(tables[0])
             shared.append(tables[1])
         return tuple(own), tuple(shared)
@@ -210,20 +208,17 @@ def place_all(light: Light) -> tuple:
 
 def _tables_of(component: Any, axis: Any, dtype) -> tuple:
     """The table of each image (None where shared), and the shared one."""
-    leaves, treedef = jax.tree.flatten(component)
+    sources, axis = (getattr(each, "sources", each) for each in (component, axis))
+    if not isinstance(sources, Profile):
+        return None, None
+    leaves, treedef = jax.tree.flatten(sources)
     axes = jax.tree.leaves(axis, is_leaf=lambda a: a is None)
 
     def table(*leaves):
         one = jax.tree.unflatten(treedef, leaves)
-        if not isinstance(one, Windowed):
+        if not isinstance(component, Windowed):
             return _table(one, dtype)
-        if not isinstance(one.sources, Profile):
-            return None
-        return jax.lax.map(
-            lambda source: _table(source, dtype),
-            one.sources,
-            batch_size=AT_ONCE,
-        )
+        return jax.lax.map(lambda source: _table(source, dtype), one, batch_size=AT_ONCE)
 
     if any(part == 0 for part in axis.shape_parts):
         return jax.vmap(table, in_axes=tuple(axes))(*leaves), None

@@ -175,23 +175,31 @@ def psf_latents(components: tuple) -> PSFLatents:
 
 
 def place_source(
-    source: Any, frame: Frame, corrections: Sequence[Registration], window: Window | None = None
+    source: Any,
+    frame: Frame,
+    corrections: Sequence[Registration],
+    window: Window | None = None,
+    about: Any = None,
 ) -> tuple[Place, Grid | None]:
-    """A source on one image or in a window of it, and the nodes of its smooth part where it has one."""
+    """A source on one image, or in a window of it about a place (2,) or else about itself, and the nodes of its smooth part
+    where it has one.
+    """
     if isinstance(source, Windowed):
         own = frame.windows[source.window]
         return jax.lax.map(
-            lambda one: place_source(one, frame, corrections, own), source.sources, batch_size=AT_ONCE
+            lambda one: place_source(one[0], frame, corrections, own, one[1]),
+            (source.sources, source.places),
+            batch_size=AT_ONCE,
         )
     if isinstance(source, Patch):
-        return _placed((source, tuple(corrections)), (frame, window))
-    placed, grid = forwards(_placed)((source, tuple(corrections)), (frame, window))
+        return _placed((source, tuple(corrections)), (frame, window, about))
+    placed, grid = forwards(_placed)((source, tuple(corrections)), (frame, window, about))
     return placed, jax.lax.stop_gradient(grid)
 
 
 def _placed(moving: tuple, still: tuple) -> tuple[Place, Grid | None]:
     """A source, under corrections, on one image or in a window of it: `moving` and `still`."""
-    (source, corrections), (frame, window) = moving, still
+    (source, corrections), (frame, window, about) = moving, still
     centre, turn, flux_scale = source.centre, None, 1.0
     for correction in corrections:
         centre, flux_scale = correction.move(centre, frame.centre), flux_scale * correction.flux_scale
@@ -201,8 +209,9 @@ def _placed(moving: tuple, still: tuple) -> tuple[Place, Grid | None]:
         jacobian = jnp.matmul(jacobian, turn, precision="highest")
     origin = None
     if window is not None:
-        middle = jnp.round(jax.lax.stop_gradient(position)) - jnp.floor(window.size / 2)
-        origin = jnp.where(window.is_whole, 0.0, middle)
+        middle = position if about is None else frame.pixel_map.linearise(about)[0]
+        first = jnp.round(jax.lax.stop_gradient(middle)) - jnp.floor(window.size / 2)
+        origin = jnp.where(window.is_whole, 0.0, first)
         position, frame = position - origin, frame._replace(**window.lattice)
     inside = _is_inside(position, frame)
     drawn = Place(jnp.where(inside, flux_scale * source.drawn_flux, 0.0), position, origin=origin)

@@ -204,8 +204,7 @@ def test_an_image_smaller_than_a_window_is_not_cut(case):
     whole = [Box(0, 0, *image.shape[::-1]) for image in images]
     small = [image.with_source_windows([100.0]) for image in images]
     sources = replace(images.sources, window=(0,) * len(images.sources))
-    centres = groups._centres(fit, sources)
-    assert [box_about(image, sources, centres, group.members) for image in small] == whole
+    assert [box_about(image, sources, group.members) for image in small] == whole
     own = np.flatnonzero([x.component in group.members for x in latents_of(fit.layout, sources, "source")])
     prior = groups._sky_prior(images, images, fit, whole, own)
     np.testing.assert_allclose(prior["sky_scatter"], images.start.sky_scatter + images.start.sky_error)

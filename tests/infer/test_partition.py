@@ -27,7 +27,7 @@ def images():
 
 
 def of(images, size, seeing=(1.0, 1.1)):
-    return partition(images.sources, np.asarray(images.sources.position), seeing, size)
+    return partition(images.sources, seeing, size)
 
 
 @pytest.mark.parametrize("size", (1, 3, 5, 100))
