@@ -39,6 +39,8 @@ class Quadratic(NamedTuple):
     """The log posterior near z: value, gradient (P,), curvature of the likelihood and of the prior (P, P).
 
     `means` are the model pixels of the observed sites, `noises` the noise of what `observe` made, its parameters (images,).
+    `bending` (P, P), sparse, is what the likelihood's true curvature has beyond that, as far as it is known: of sources in
+    windows, by how their pixels move.
     """
 
     value: jax.Array
@@ -47,6 +49,7 @@ class Quadratic(NamedTuple):
     prior_curvature: jax.Array
     means: dict[str, jax.Array]
     noises: dict[str, tuple[Noise, ...]]
+    bending: Any = None
 
 
 @partial(quick_jit, static_argnames=("program", "layout"))

@@ -12,6 +12,8 @@ from scipy.sparse.linalg import SuperLU, splu
 _SAFE = 1e-5  # least ratio of a root's diagonal, of a matrix of unit diagonal, that Cholesky's way is trusted with
 _ROUNDS = 5
 _LEAST = 1e-12  # eigenvalue of a matrix of unit diagonal
+_SOFTEST, _STIFFEST = -0.6, 10.0  # what is added to a curvature, in its units
+_CLOSE, _NEAR = 0.3, 10.0
 
 
 def dense(matrix: Any) -> np.ndarray:
@@ -125,25 +127,57 @@ def positive_part(matrix: Any) -> Any:
      [0. 0. 0.]
      [0. 0. 3.]]
     """
-    found = sparse.csr_array(matrix)
-    entries = sparse.coo_array(0.5 * (found + found.T))
-    _, label = csgraph.connected_components(entries, directed=False)
+    found: Any = sparse.csr_array(matrix)
+    found, total = 0.5 * (found + found.T), sparse.csr_array(found.shape)
+    for members in _blocks(found):
+        total = total + _whole(_positive(_parts(found, members)), members, found.shape[0])
+    return total if sparse.issparse(matrix) else total.toarray()
+
+
+def bounded(bending: Any, curvature: Any, gradient: np.ndarray) -> Any:
+    """What may be added to a curvature (P, P), of what is known of it beyond, sparse, so that it stays positive.
+
+    Block by block, as `bending` falls into them: in units of the block's curvature no less than `_SOFTEST` and no more than
+    `_STIFFEST`; nothing where a step of the block alone would gain more than `_NEAR` in log posterior: the expansion is of
+    no use so far from the maximum.
+    """
+    total = sparse.csr_array(bending.shape)
+    for members in _blocks(bending):
+        root = np.linalg.cholesky(_parts(curvature, members))
+        slope = np.linalg.solve(root, gradient[members][..., None])
+        half = np.linalg.solve(root, _parts(bending, members))
+        eigenvalues, vectors = np.linalg.eigh(np.linalg.solve(root, half.transpose(0, 2, 1)))
+        gain = 0.5 * np.sum(slope**2, axis=(1, 2))[:, None]
+        held = np.clip(
+            eigenvalues, np.where(gain < _CLOSE, _SOFTEST, 0.0), np.where(gain < _NEAR, _STIFFEST, 0.0)
+        )
+        vectors = root @ vectors
+        total = total + _whole(
+            (vectors * held[:, None, :]) @ vectors.transpose(0, 2, 1), members, len(gradient)
+        )
+    return total
+
+
+def _blocks(matrix: Any) -> list[np.ndarray]:
+    """The rows of blocks (N, m) into which a symmetric sparse matrix falls, for each size m; of what is not zero."""
+    _, label = csgraph.connected_components(matrix, directed=False)
     size = np.bincount(label)
     order = np.argsort(label, kind="stable")
     start = np.cumsum(size) - size
-    within = np.empty(len(label), int)
-    within[order] = np.arange(len(label)) - start[label[order]]
-    total = sparse.csr_array(found.shape)
-    for many in np.unique(size):
-        blocks = np.flatnonzero(size == many)
-        mine = size[label[entries.row]] == many
-        row, column = entries.row[mine], entries.col[mine]
-        stack = np.zeros((len(blocks), many, many))
-        stack[np.searchsorted(blocks, label[row]), within[row], within[column]] = entries.data[mine]
-        members = order[start[blocks][:, None] + np.arange(many)]
-        where = np.repeat(members, many, axis=1).ravel(), np.tile(members, many).ravel()
-        total = total + sparse.coo_array((_positive(stack).ravel(), where), shape=found.shape).tocsr()
-    return total if sparse.issparse(matrix) else total.toarray()
+    kept = (size > 1) | (matrix.diagonal()[order[start]] != 0)
+    return [order[start[kept & (size == many)][:, None] + np.arange(many)] for many in np.unique(size[kept])]
+
+
+def _parts(matrix: Any, members: np.ndarray) -> np.ndarray:
+    """Blocks (N, m, m) of a matrix."""
+    rows, columns = np.broadcast_arrays(members[:, :, None], members[:, None, :])
+    return np.asarray(matrix[rows.ravel(), columns.ravel()]).reshape(rows.shape)
+
+
+def _whole(stack: np.ndarray, members: np.ndarray, size: int) -> Any:
+    """A sparse matrix with these blocks (N, m, m)."""
+    rows, columns = np.broadcast_arrays(members[:, :, None], members[:, None, :])
+    return sparse.coo_array((stack.ravel(), (rows.ravel(), columns.ravel())), shape=(size, size)).tocsr()
 
 
 def _positive(stack: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 Exact gradients, generalised Gauss-Newton curvature, Marquardt damping on the diagonal and Nielsen's gain-ratio rule
 (Madsen, Nielsen & Tingleff 2004), in unconstrained space. Linear amplitudes that start at the middle of a symmetric prior
-(0) are solved exactly by the first step: there the structure's columns vanish.
+(0) are solved exactly by the first step: there the structure's columns vanish. Near the maximum steps also know of the
+curvature what Gauss-Newton leaves out, where that is known (the structured Newton methods of Dennis, Gay & Welsch 1981).
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from bayesjoint.infer.blame import blame
 from bayesjoint.infer.curvature import Quadratic
 from bayesjoint.infer.linear import (
+    bounded,
     dense,
     inverse,
     is_positive,
@@ -58,10 +61,19 @@ class Climb:
         """Of likelihood and prior, positive semi-definite; sparse in large fields."""
         return self.here.likelihood_curvature + positive_part(self.here.prior_curvature)
 
+    @cached_property
+    def bent(self) -> Any:
+        """The curvature with what is known of the likelihood's beyond it: for steps, not for errors."""
+        if self.here.bending is None:
+            return self.curvature
+        more = bounded(self.here.bending, self.curvature, np.asarray(self.here.gradient))
+        return self.curvature + (more if sparse.issparse(self.curvature) else more.toarray())
+
     def move(self, z: np.ndarray, here: Quadratic) -> None:
         """Go on from another place."""
         self.z, self.here = z, here
-        self.__dict__.pop("curvature", None)
+        for known in ("curvature", "bent"):
+            self.__dict__.pop(known, None)
 
 
 def climb(
@@ -85,7 +97,7 @@ def climb(
         )
     while not state.reason:
         gradient = np.asarray(state.here.gradient)
-        gain = 0.5 * gradient @ solve(state.curvature, gradient)
+        gain = 0.5 * gradient @ solve(state.bent, gradient)
         state.path.append(
             {"log_posterior": state.log_posterior, "damping": state.damping, "gain": float(gain)}
         )
@@ -105,7 +117,7 @@ def climb(
 
 def _step(expand: Callable[[np.ndarray], Quadratic], state: Climb) -> None:
     """Raise the damping until a step climbs, then take it and relax the damping by how well it was predicted."""
-    curvature, gradient = state.curvature, np.asarray(state.here.gradient)
+    curvature, gradient = state.bent, np.asarray(state.here.gradient)
     free = _free(state)
     curvature, gradient = curvature[np.ix_(free, free)], gradient[free]
     state.scale = np.maximum(state.scale, state.curvature.diagonal())

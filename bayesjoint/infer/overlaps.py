@@ -13,10 +13,14 @@ from scipy import sparse
 
 
 class Columns(NamedTuple):
-    """Slopes of sources' pixels in windows: (S, k, size, size), and the windows' first pixels (S, 2), x and y."""
+    """Slopes of sources' pixels in windows: (S, k, size, size), and the windows' first pixels (S, 2), x and y.
+
+    `moves` (S, k, 2) is by how many pixels each parameter moves a source.
+    """
 
     pixels: Any
     origin: Any
+    moves: Any
 
 
 class ImageTerms(NamedTuple):
@@ -48,8 +52,8 @@ class ImageTerms(NamedTuple):
 
 def assemble(
     terms: ImageTerms, count: int, together: np.ndarray, windows: list[np.ndarray]
-) -> tuple[np.ndarray, Any]:
-    """Gradient (K,) and curvature (K, K), sparse, of one image in its K = `count` parameters."""
+) -> tuple[np.ndarray, Any, Any]:
+    """Gradient (K,), curvature (K, K) and its `bending` (K, K), sparse, of one image in its K = `count` parameters."""
     gradient, blocks = np.zeros(count), _Blocks(count)
     last = slice(count - terms.slope.size, count)
     noise = np.arange(count)[last]
@@ -74,13 +78,16 @@ def assemble(
                 tile.parameters, noise, tile.pixels @ terms.cross[:, *tile.box].reshape(noise.size, -1).T
             )
     _add_overlaps(blocks, tiles)
-    return gradient, blocks.matrix()
+    return gradient, blocks.matrix(), _bending(count, tiles, terms.score)
 
 
 class _Tile(NamedTuple):
-    """One source on the image: its parameters, the part of its window within, its slopes there, and these by weight."""
+    """One source on the image: its parameters, how they move it, the part of its window within, its slopes there, and
+    these by weight.
+    """
 
     parameters: np.ndarray
+    moves: np.ndarray
     box: tuple[slice, slice]
     pixels: np.ndarray
     weighted: np.ndarray
@@ -89,15 +96,37 @@ class _Tile(NamedTuple):
 def _tiles(index: np.ndarray, columns: Columns, terms: ImageTerms) -> list[_Tile]:
     (ny, nx), tiles = terms.score.shape, []
     size = columns.pixels.shape[-2:]
-    for own, pixels, origin in zip(index, columns.pixels, columns.origin, strict=True):
+    for own, pixels, origin, moves in zip(index, *columns, strict=True):
         x, y = np.round(origin).astype(int)
         y0, y1, x0, x1 = max(y, 0), min(y + size[0], ny), max(x, 0), min(x + size[1], nx)
         if y1 <= y0 or x1 <= x0:
             continue
         box = slice(y0, y1), slice(x0, x1)
         inside = pixels[:, y0 - y : y1 - y, x0 - x : x1 - x].reshape(own.size, -1)
-        tiles.append(_Tile(own, box, inside, inside * terms.weight[box].ravel()))
+        tiles.append(_Tile(own, moves, box, inside, inside * terms.weight[box].ravel()))
     return tiles
+
+
+def _bending(count: int, tiles: list[_Tile], score: np.ndarray) -> Any:
+    """What the curvature (K, K) lacks by leaving out how slopes change as sources move: minus the score times that.
+
+    A slope's pixels move along with the source, so that they change by minus their own gradient, the sum of whose product
+    with the score is, by parts, that of theirs with the score's gradient.
+    """
+    blocks, along = _Blocks(count), (_gradient(score.T).T, _gradient(score))
+    for tile in tiles:
+        pulls = np.stack([tile.pixels @ each[tile.box].ravel() for each in (along[1], along[0])])
+        bent, is_moving = -tile.moves @ pulls, np.any(tile.moves != 0, axis=1)
+        both = bent + bent.T
+        both[np.ix_(is_moving, is_moving)] /= 2
+        blocks.add(tile.parameters, tile.parameters, both)
+    return blocks.matrix()
+
+
+def _gradient(pixels: np.ndarray) -> np.ndarray:
+    """The derivative (ny, nx) along x, by neighbours and next ones; beyond the edges there is nothing."""
+    padded = np.pad(pixels, ((0, 0), (2, 2)))
+    return (8 * (padded[:, 3:-1] - padded[:, 1:-3]) - (padded[:, 4:] - padded[:, :-4])) / 12
 
 
 def _add_overlaps(blocks: _Blocks, tiles: list[_Tile]) -> None:
@@ -150,5 +179,7 @@ class _Blocks:
         self.add(columns, rows, block.T)
 
     def matrix(self) -> Any:
+        if not self.values:
+            return sparse.csr_array((self.count, self.count))
         where = np.concatenate(self.rows), np.concatenate(self.columns)
         return sparse.coo_array((np.concatenate(self.values), where), shape=(self.count, self.count)).tocsr()

@@ -171,7 +171,7 @@ def _stack_terms(light: Light, sites: list[dict]) -> list[tuple[ImageTerms, jax.
         for (kind, table), moving in zip(windowed, windows, strict=True):
             stamps, slopes = _draw_windows(image, kind, moving, table, latents)
             model = model if moved else model + add_windows(image, kind, moving.here.origin, stamps)
-            found.append(Columns(slopes, moving.here.origin))
+            found.append(Columns(slopes, moving.here.origin, moving.moves.position))
         return _terms(noise, image, data, model, weight, columns, tuple(found)), model
 
     placed, found = jax.vmap(place_all)(frames_of(light.stacks), parameters), []
@@ -246,23 +246,24 @@ def expand_field(
     means, noises = terms.means, terms.noises
     terms: Any = jax.device_get(terms._replace(means={}, noises={}))
     value, gradient = float(terms.log_prior + terms.range), np.array(slopes.gradient)
-    curvature = sparse.csr_array((layout.size, layout.size))
+    curvature = bending = sparse.csr_array((layout.size, layout.size))
     for jacobians, stacks, places_here in zip(slopes.lights, terms.images, places, strict=True):
         rows = iter(jacobians)
         for stack in stacks:
             for i in range(len(stack.value)):
                 own = jax.tree.map(lambda a, i=i: a[i], stack)
                 jacobian = next(rows)
-                slope, square = assemble(own, jacobian.shape[0], *places_here)
+                slope, square, bent = assemble(own, jacobian.shape[0], *places_here)
                 value += float(own.value)
                 gradient += jacobian.T @ slope
                 curvature = curvature + jacobian.T @ (square @ jacobian)
+                bending = bending + jacobian.T @ (bent @ jacobian)
     found: Any = (
         value,
         gradient,
         *(m if layout.size > LARGE else m.toarray() for m in (curvature, -slopes.hessian)),
     )
-    return Quadratic(*found, means=means, noises=noises)
+    return Quadratic(*found, means=means, noises=noises, bending=bending)
 
 
 def expansion(program: Program, layout: Layout, args: tuple) -> Callable[[np.ndarray], Quadratic]:

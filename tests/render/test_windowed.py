@@ -115,6 +115,28 @@ def test_parts_add_up(images):
             np.testing.assert_allclose(parts.whole[i] + drawn, image, atol=1e-10)
 
 
+def test_windows_that_stay_where_they_are(images):
+    """What lies in them is the same; there is no jump where a source crosses into the next pixel."""
+    image, places = images[0].with_windows(9.0), jnp.asarray(CENTRES[:2])
+    # the first source, at half a pixel
+    middle = image.pixel_map.pixel(CENTRES[0])
+    edge = CENTRES[0] + 0.3 * (np.floor(middle) + 0.5 - middle) * [-1, 1] + [0.0, 0.1]
+
+    @jax.jit
+    def total(centre, places):
+        centres = jnp.stack([centre, jnp.asarray(CENTRES[1])])
+        sources = bj.Sersic(centres, Q[:2], PA[:2], 4.0, RE[:2], IE[0, :2])
+        return jnp.sum(bj.render(image, bj.Windowed(sources, places=places)))
+
+    def jump(places):
+        beside = [total(edge + jnp.array([side * 1e-7, 0.0]), places) for side in (-1, 1)]
+        return abs(float(beside[1] - beside[0]))
+
+    assert jump(places) < 1e-3 * jump(None)
+    with pytest.raises(ValueError, match=r"Windowed: places must be \(2, 2\), got shape \(6, 2\)"):
+        bj.Windowed(bj.PointSource(CENTRES[:2], 5.0), places=CENTRES)
+
+
 def test_what_is_refused(images):
     with pytest.raises(
         ValueError, match=r"want window 0, but the images have 0: give images.with_windows\(12.0\)"
