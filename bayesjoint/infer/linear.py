@@ -143,19 +143,24 @@ def bounded(bending: Any, curvature: Any, gradient: np.ndarray) -> Any:
     """
     total = sparse.csr_array(bending.shape)
     for members in _blocks(bending):
-        root = np.linalg.cholesky(_parts(curvature, members))
-        slope = np.linalg.solve(root, gradient[members][..., None])
-        half = np.linalg.solve(root, _parts(bending, members))
-        eigenvalues, vectors = np.linalg.eigh(np.linalg.solve(root, half.transpose(0, 2, 1)))
-        gain = 0.5 * np.sum(slope**2, axis=(1, 2))[:, None]
-        held = np.clip(
-            eigenvalues, np.where(gain < _CLOSE, _SOFTEST, 0.0), np.where(gain < _NEAR, _STIFFEST, 0.0)
-        )
+        root, inverse_root = _roots(_parts(curvature, members))
+        slope = inverse_root @ gradient[members][..., None]
+        gain = 0.5 * np.sum(slope**2, axis=1)
+        least, most = np.where(gain < _CLOSE, _SOFTEST, 0.0), np.where(gain < _NEAR, _STIFFEST, 0.0)
+        in_units = inverse_root @ _parts(bending, members) @ inverse_root.transpose(0, 2, 1)
+        eigenvalues, vectors = np.linalg.eigh(in_units)
         vectors = root @ vectors
-        total = total + _whole(
-            (vectors * held[:, None, :]) @ vectors.transpose(0, 2, 1), members, len(gradient)
-        )
+        held = np.clip(eigenvalues, least, most)[:, None, :]
+        total = total + _whole((vectors * held) @ vectors.transpose(0, 2, 1), members, len(gradient))
     return total
+
+
+def _roots(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Roots (N, m, m) of positive matrices, and their inverses; also of what is nearly singular."""
+    scale = 1 / np.sqrt(np.maximum(np.diagonal(stack, axis1=1, axis2=2), 1e-300))[..., None]
+    eigenvalues, vectors = np.linalg.eigh(scale * stack * scale.transpose(0, 2, 1))
+    size = np.sqrt(np.maximum(eigenvalues, _LEAST))[:, None, :]
+    return vectors * size / scale, (vectors / size).transpose(0, 2, 1) * scale.transpose(0, 2, 1)
 
 
 def _blocks(matrix: Any) -> list[np.ndarray]:

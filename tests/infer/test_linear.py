@@ -40,3 +40,11 @@ def test_far_from_the_maximum_nothing_is_added_and_less_far_nothing_taken_away()
     found = bounded(more, CURVATURE, np.array([4.0, 0.0, 30.0, 0.0, 0.0])).toarray()
     np.testing.assert_allclose(found[:2, :2], root @ turn @ np.diag([0.0, 0.5]) @ turn.T @ root, atol=1e-12)
     assert found[2, 2] == 0.0
+
+
+def test_a_curvature_that_is_singular_is_no_obstacle():
+    """Where a flux is nought the data say nothing of structure, nor may a prior."""
+    singular = CURVATURE.copy()
+    singular[:2, :2] = [[4.0, 0.0], [0.0, 0.0]]
+    more = bending(pair=[[1.0, 0.0], [0.0, 0.0]], lone=2.0)
+    np.testing.assert_allclose(bounded(more, singular, NEAR).toarray(), more.toarray(), atol=1e-12)
