@@ -140,6 +140,9 @@ class _Field:
         self.boxes = boxes_of(images, self.whole, len(sources))
         self.light = without_sky(self.pixels()[1], images, self.sky(self.z, self.latents))
         self.made: tuple[Layout, list[Latent], Any] | None = None
+        self.absent = np.zeros(
+            0
+        )  # where latents ended last of what the field does not have, by their place in blocks
 
     def pixels(self) -> tuple[float, dict[str, Any]]:
         """The log posterior, and the model pixels of observed sites."""
@@ -162,7 +165,8 @@ class _Field:
         layout, latents, expand = self._make(cut, args)
         rows = self._rows(block, latents)
         inside = rows >= 0
-        came = np.where(inside, self.z[rows], starting_point(self.program, layout, args, {}))
+        absent = self._absent(layout, latents, args)
+        came = np.where(inside, self.z[rows], absent)
         before = without_sky(jax.device_get(rendered(self.program, layout, came, args)[1]), cut, sky)
         around = [light[box.slices] - own for light, box, own in zip(self.light, boxes, before, strict=True)]
         args = jax.device_put((without_light(cut, around),))
@@ -175,15 +179,25 @@ class _Field:
         after = without_sky(jax.device_get(end.here.means), cut, self.sky(end.z, latents))
         for light, box, others, own in zip(self.light, boxes, around, after, strict=True):
             light[box.slices] = others + own
-        self._note(number, rows, end)
-        return end.log_posterior - end.path[0]["log_posterior"]
+        self.absent = np.where(inside, absent, end.z)
+        return self._note(number, rows, end, z)
 
-    def _note(self, number: int, rows: np.ndarray, end: Climb) -> None:
-        """Keep what a block knows of the curvature, and the slopes it ends with."""
+    def _absent(self, layout: Layout, latents: Sequence[Latent], args: tuple) -> np.ndarray:
+        """Where a block's latents start of what the field does not have: at the prior's mode, once it has been found."""
+        start = starting_point(self.program, layout, args, {})
+        ways = [f"{self.program.name}_{way}" for way in ("east", "north")]
+        is_place = np.array([latent.site in ways for latent in latents])
+        return np.where(is_place, start, self.absent) if self.absent.size else start
+
+    def _note(self, number: int, rows: np.ndarray, end: Climb, z: np.ndarray) -> float:
+        """Keep what a block knows of the curvature, and the slopes it ends with; what its move from z gained."""
         inside, curvature = rows >= 0, dense(end.curvature)
         own = inside & np.isin(self.component[rows], self.whole.blocks[number].own)
         self.known[number] = KnownRows(rows[own], rows[inside], curvature[np.ix_(own, inside)])
         self.left_at[number] = np.asarray(end.here.gradient)[own], end.z[inside]
+        moved = np.where(inside, end.z - z, 0.0)
+        # not the difference of two heights: what the field does not have climbs too
+        return 0.5 * float(moved @ curvature @ moved)
 
     def _make(self, cut: ImageSet, args: tuple) -> tuple[Layout, list[Latent], Callable[..., Quadratic]]:
         """The latents of blocks, and how they are expanded: found out of the first, as all are alike."""
