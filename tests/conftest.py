@@ -23,7 +23,7 @@ COMPILED = os.environ.setdefault("BAYESJOINT_TESTS_COMPILED", tempfile.mkdtemp(p
 
 
 def pytest_configure():
-    """Workers, and the commands that tests start, share what they compile."""
+    """Workers, and the commands that tests start, share what they compile; zstandard keeps it quickly."""
     os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
     enable_compilation_cache()
 

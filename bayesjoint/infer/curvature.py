@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 
 from bayesjoint.compilation import quick_jit
@@ -72,7 +73,9 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
     total, means, noises = log_prior, {}, {}
     curvature = jnp.zeros((layout.size, layout.size), z.dtype)
     for (sites, light), jacobian in zip(lights, by_z, strict=True):
-        value, slope, square, pixels = _light_terms(light, [trace[site] for site in sites])
+        moving = np.flatnonzero(~light.are_places())
+        value, slope, square, pixels = _light_terms(light, [trace[site] for site in sites], moving)
+        jacobian = jacobian[:, moving]
         means |= dict(zip(sites, pixels, strict=True))
         for site, rows in zip(sites, light.rows(), strict=True):
             noises[site] = jax.tree.map(lambda p, rows=rows: p[rows], light.noise())
@@ -88,12 +91,17 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
     return Quadratic(total, gradient, curvature, -prior_hessian, means, noises)
 
 
-def _light_terms(light: Light, sites: list[dict]) -> tuple[jax.Array, jax.Array, jax.Array, list[jax.Array]]:
-    """Log density (), each image's gradient (images, K) and curvature (images, K, K) in t, pixels of each stack."""
+def _light_terms(
+    light: Light, sites: list[dict], moving: np.ndarray
+) -> tuple[jax.Array, jax.Array, jax.Array, list[jax.Array]]:
+    """Log density (), each image's gradient (images, K) and curvature (images, K, K) in t, pixels of each stack.
+
+    Of t those of the light's parameters are taken that are `moving`.
+    """
 
     def place_one(frame, parameters):
         """Where the sources are on one image, and how that moves with each of its parameters."""
-        basis = jnp.eye(parameters.size, dtype=parameters.dtype)
+        basis = jnp.asarray(np.eye(parameters.size)[moving], parameters.dtype)
         moved = partial(jax.jvp, lambda t: place(frame, light.components(t)), (parameters,), has_aux=True)
         return jax.vmap(lambda direction: moved((direction,)), out_axes=(None, 0, None))(basis)
 

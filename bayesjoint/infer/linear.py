@@ -12,8 +12,9 @@ from scipy.sparse.linalg import SuperLU, splu
 _SAFE = 1e-5  # least ratio of a root's diagonal, of a matrix of unit diagonal, that Cholesky's way is trusted with
 _ROUNDS = 5
 _LEAST = 1e-12  # eigenvalue of a matrix of unit diagonal
-_SOFTEST, _STIFFEST = -0.6, 10.0  # what is added to a curvature, in its units
-_CLOSE, _NEAR = 0.3, 10.0
+_STIFFEST = 10.0  # what may be added to a curvature, in its units
+_CLOSE, _NEAR = 0.3, 10.0  # gains in log posterior
+_MANY = 200
 
 
 def dense(matrix: Any) -> np.ndarray:
@@ -108,8 +109,11 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
     return scale[:, None] * (0.5 * (found + found.T)) * scale
 
 
-def is_positive(matrix: np.ndarray) -> bool:
-    """Whether a symmetric matrix is positive definite."""
+def is_positive(matrix: Any) -> bool:
+    """Whether a symmetric matrix, dense or sparse, is positive definite."""
+    if sparse.issparse(matrix):
+        scale = sparse.diags_array(_to_unit_diagonal(matrix))
+        return factors(sparse.csc_array(scale @ matrix @ scale))[1] == 0.0
     try:
         linalg.cholesky(matrix, lower=True)
     except (np.linalg.LinAlgError, ValueError):
@@ -134,19 +138,19 @@ def positive_part(matrix: Any) -> Any:
     return total if sparse.issparse(matrix) else total.toarray()
 
 
-def bounded(bending: Any, curvature: Any, gradient: np.ndarray) -> Any:
-    """What may be added to a curvature (P, P), of what is known of it beyond, sparse, so that it stays positive.
+def bounded(bending: Any, curvature: Any, gradient: np.ndarray, softest: float) -> Any:
+    """What is added to a curvature (P, P) of what is known of it beyond, sparse, so that each block of that stays positive.
 
-    Block by block, as `bending` falls into them: in units of the block's curvature no less than `_SOFTEST` and no more than
-    `_STIFFEST`; nothing where a step of the block alone would gain more than `_NEAR` in log posterior: the expansion is of
-    no use so far from the maximum.
+    In units of a block's curvature it is no more than `_STIFFEST` and no less than `softest`. Far from the maximum the
+    expansion is of no use: nothing is added where a step of the block alone would gain more than `_NEAR` in log posterior,
+    nor taken away where more than `_CLOSE`. Nothing is of blocks of more than `_MANY` elements.
     """
     total = sparse.csr_array(bending.shape)
-    for members in _blocks(bending):
+    for members in (each for each in _blocks(bending) if each.shape[1] <= _MANY):
         root, inverse_root = _roots(_parts(curvature, members))
         slope = inverse_root @ gradient[members][..., None]
         gain = 0.5 * np.sum(slope**2, axis=1)
-        least, most = np.where(gain < _CLOSE, _SOFTEST, 0.0), np.where(gain < _NEAR, _STIFFEST, 0.0)
+        least, most = np.where(gain < _CLOSE, softest, 0.0), np.where(gain < _NEAR, _STIFFEST, 0.0)
         in_units = inverse_root @ _parts(bending, members) @ inverse_root.transpose(0, 2, 1)
         eigenvalues, vectors = np.linalg.eigh(in_units)
         vectors = root @ vectors

@@ -34,6 +34,7 @@ from bayesjoint.infer.windowed import expansion
 FIRST_DAMPING = 1e-3
 MAX_DAMPING = 1e10
 LONGEST_STEP = 2.0  # widths of the prior
+_SOFTEST = -0.6  # of the curvature of a block, what may be taken away
 
 
 @dataclass
@@ -63,11 +64,16 @@ class Climb:
 
     @cached_property
     def bent(self) -> Any:
-        """The curvature with what is known of the likelihood's beyond it: for steps, not for errors."""
+        """The curvature with what is known of the likelihood's beyond it, positive: for steps, not for errors."""
         if self.here.bending is None:
             return self.curvature
-        more = bounded(self.here.bending, self.curvature, np.asarray(self.here.gradient))
-        return self.curvature + (more if sparse.issparse(self.curvature) else more.toarray())
+        found = self.curvature
+        for softest in (_SOFTEST, 0.0):
+            more = bounded(self.here.bending, self.curvature, np.asarray(self.here.gradient), softest)
+            found = self.curvature + (more if sparse.issparse(self.curvature) else more.toarray())
+            if is_positive(found):
+                break
+        return found
 
     def move(self, z: np.ndarray, here: Quadratic) -> None:
         """Go on from another place."""
@@ -117,9 +123,10 @@ def climb(
 
 def _step(expand: Callable[[np.ndarray], Quadratic], state: Climb) -> None:
     """Raise the damping until a step climbs, then take it and relax the damping by how well it was predicted."""
-    curvature, gradient = state.bent, np.asarray(state.here.gradient)
     free = _free(state)
-    curvature, gradient = curvature[np.ix_(free, free)], gradient[free]
+    # what is known beyond Gauss-Newton of what does not move is of no use
+    curvature = state.bent if free.all() else state.curvature[np.ix_(free, free)]
+    gradient = np.asarray(state.here.gradient)[free]
     state.scale = np.maximum(state.scale, state.curvature.diagonal())
     while state.damping < MAX_DAMPING:
         damped = with_more_diagonal(curvature, state.damping * state.scale[free])
@@ -128,7 +135,8 @@ def _step(expand: Callable[[np.ndarray], Quadratic], state: Climb) -> None:
         z[free] += delta
         trial = expand(z)
         predicted = gradient @ delta - 0.5 * delta @ curvature @ delta
-        ratio = (float(trial.value) - state.log_posterior) / predicted if np.isfinite(trial.value) else -1.0
+        is_known = predicted > 0 and np.isfinite(trial.value)
+        ratio = (float(trial.value) - state.log_posterior) / predicted if is_known else -1.0
         if ratio > 1e-3 and np.all(np.isfinite(trial.gradient)):
             state.move(z, trial)
             relaxed = state.damping * max(0.1, 1 - (2 * min(ratio, 1.0) - 1) ** 3)

@@ -165,8 +165,7 @@ class _Field:
         layout, latents, expand = self._make(cut, args)
         rows = self._rows(block, latents)
         inside = rows >= 0
-        absent = self._absent(layout, latents, args)
-        came = np.where(inside, self.z[rows], absent)
+        came = np.where(inside, self.z[rows], self._absent(layout, latents, args))
         before = without_sky(jax.device_get(rendered(self.program, layout, came, args)[1]), cut, sky)
         around = [light[box.slices] - own for light, box, own in zip(self.light, boxes, before, strict=True)]
         args = jax.device_put((without_light(cut, around),))
@@ -179,23 +178,25 @@ class _Field:
         after = without_sky(jax.device_get(end.here.means), cut, self.sky(end.z, latents))
         for light, box, others, own in zip(self.light, boxes, around, after, strict=True):
             light[box.slices] = others + own
-        self.absent = np.where(inside, absent, end.z)
-        return self._note(number, rows, end, z)
+        self.absent = np.where(inside, self.absent, end.z)
+        return self._note(number, rows, end, came)
 
     def _absent(self, layout: Layout, latents: Sequence[Latent], args: tuple) -> np.ndarray:
         """Where a block's latents start of what the field does not have: at the prior's mode, once it has been found."""
         start = starting_point(self.program, layout, args, {})
         ways = [f"{self.program.name}_{way}" for way in ("east", "north")]
         is_place = np.array([latent.site in ways for latent in latents])
-        return np.where(is_place, start, self.absent) if self.absent.size else start
+        if not self.absent.size:
+            self.absent = np.full(start.size, np.nan)
+        return np.where(is_place | np.isnan(self.absent), start, self.absent)
 
-    def _note(self, number: int, rows: np.ndarray, end: Climb, z: np.ndarray) -> float:
-        """Keep what a block knows of the curvature, and the slopes it ends with; what its move from z gained."""
+    def _note(self, number: int, rows: np.ndarray, end: Climb, came: np.ndarray) -> float:
+        """Keep what a block knows of the curvature, and the slopes it ends with; what its move gained."""
         inside, curvature = rows >= 0, dense(end.curvature)
         own = inside & np.isin(self.component[rows], self.whole.blocks[number].own)
         self.known[number] = KnownRows(rows[own], rows[inside], curvature[np.ix_(own, inside)])
         self.left_at[number] = np.asarray(end.here.gradient)[own], end.z[inside]
-        moved = np.where(inside, end.z - z, 0.0)
+        moved = np.where(inside, end.z - came, 0.0)
         # not the difference of two heights: what the field does not have climbs too
         return 0.5 * float(moved @ curvature @ moved)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -114,11 +115,18 @@ class Light:
 
     def are_amplitudes(self) -> np.ndarray:
         """Which of the `parameters` are amplitudes, in which the pixels are linear: (parameters,)."""
+        return self._are(_is_amplitude)
+
+    def are_places(self) -> np.ndarray:
+        """Which of the `parameters` say where windows are, and move no light: (parameters,)."""
+        return self._are(lambda owner, name: isinstance(owner, Windowed) and name == "places")
+
+    def _are(self, such: Callable[[Any, str], bool]) -> np.ndarray:
         components = jax.tree.unflatten(self.treedef, self.leaves)
         paths, _ = jax.tree_util.tree_flatten_with_path(components)
         shapes = [leaf.shape[1:] if axis == 0 else leaf.shape for leaf, axis in self._pairs()]
-        linear = [_is_amplitude(owner_of(components, path), path[-1].name) for path, _ in paths]
-        return np.repeat(linear, [int(np.prod(shape)) for shape in shapes])
+        found = [such(owner_of(components, path), path[-1].name) for path, _ in paths]
+        return np.repeat(found, [int(np.prod(shape)) for shape in shapes])
 
     def noise(self) -> tuple[Noise, ...]:
         """The noise among the components, each of its parameters (images,). These are the last of the `parameters`."""

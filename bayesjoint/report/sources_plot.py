@@ -147,7 +147,7 @@ def _draw_names(ax: Axes, middles: np.ndarray, reach: np.ndarray, names: list[st
 
 def _draw_windows(ax: Axes, image: Image, found: SourceStart) -> None:
     """The windows' outlines, as the light of each source is cut."""
-    middles, size = image.pixel_map.pixel(np.asarray(found.position)), np.array(image.shape[::-1])
+    middles, size = image.pixel_map.pixel(np.asarray(found.places)), np.array(image.shape[::-1])
     for middle, window in zip(middles, found.window, strict=True):
         side = image.window_lattices[window].size
         first = np.round(middle) - side // 2

@@ -75,3 +75,13 @@ def test_those_about_a_block_come_along(images):
                     half[i] + half[j] + 4.0, max(half[i], half[j]) + 1.1
                 ):
                     assert j in block.members
+
+
+def test_windows_are_about_the_centres_that_components_have(images):
+    """Also where the table has another place for a component whose centre is tied."""
+    table = bj.find_sources(images)
+    table["tied"] = [f"centre={table['name'][1]}"] + [""] * (len(table) - 1)
+    sources = strip().with_sources(table).sources
+    np.testing.assert_array_equal(sources.places[0], sources.position[1])
+    np.testing.assert_array_equal(sources.places[1:], sources.position[1:])
+    assert np.hypot(*(sources.position[0] - sources.position[1])) > 1.0

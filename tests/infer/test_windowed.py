@@ -61,7 +61,9 @@ def test_bending_is_what_the_curvature_lacks(images):
     here = expand(z)
     plain = here.likelihood_curvature + here.prior_curvature
     bent = plain + here.bending.toarray()
-    for k in (k for k, label in enumerate(layout.labels) if label.startswith("source_east")):
+    for k in (
+        k for k, label in enumerate(layout.labels) if label.startswith(("source_east", "source_north"))
+    ):
         step = 1e-4 * np.eye(z.size)[k]
         wanted = (expand(z - step).gradient - expand(z + step).gradient) / 2e-4
         unit = np.sqrt(plain[k, k] * plain.diagonal())
