@@ -310,7 +310,8 @@ spiral is a bulge and a disc, and the star beside it is without its saturated co
 """,
     "sources": f'## Cost against the number of sources, {BANDS} bands\n\nGalaxies of Re 0.6 to 1.2", one to {SIDE}² px.\n\n',
     "blocks": "## By blocks\n\nThe same fields, and one so large that one matrix of all its latents takes 10 GB, by "
-    '`bj.fit_map(..., method="blocks")`;\niterations are sweeps over all blocks.\n\n',
+    '`bj.fit_map(..., method="blocks")`;\niterations are sweeps over all blocks. Before '
+    "steps knew how pixels move with sources; the 5000 beside other work.\n\n",
     "images": "## Cost against the number of images, 5 sources\n\n",
     "pruning": f"## What `prune_sources` leaves, {BANDS} bands\n\nThe same fields, after their first fit.\n\n",
 }

@@ -151,10 +151,10 @@ def test_one_too_coarse_is_noticed_and_left_for_the_exact(images, monkeypatch):
     monkeypatch.setattr(basis, "RANK", 2)
     program = bj.joint_model("coarse")
     fit = bj.fit_map(program, images)
-    tuning = Tuning(draws=30, chains=2, warmup=60, seed=0)
+    tuning = Tuning(draws=12, chains=2, warmup=24, seed=0)
     auto = sample_program(program, (images,), fit, tuning, "auto", progress=False)
     assert auto.likelihood_errors is None and auto.likelihood_holds
-    forced = bj.sample(program, images, init=fit, likelihood="compressed", draws=30, chains=2, warmup=60)
+    forced = bj.sample(program, images, init=fit, likelihood="compressed", draws=12, chains=2, warmup=24)
     assert np.std(forced.likelihood_errors) > 0.3
     assert not forced.verdict.trusted and 'likelihood="exact"' in str(forced.verdict)
 
