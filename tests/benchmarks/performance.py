@@ -1,6 +1,4 @@
-"""Speed and memory of the joint fit of the demo's three images; writes docs/benchmarks/performance.md.
-
-    python tests/benchmarks/performance.py [--out docs/benchmarks/performance.md]
+"""Made by `python tests/benchmarks/performance.py`: speed and memory of the joint fit of the demo's three images.
 
 Run it on an otherwise idle machine. Ratios and their parts are timed in one run; whole processes are started anew with
 an empty compilation cache, then with the one they left.
@@ -45,7 +43,7 @@ def main() -> None:
             print(*("  ".join(row) for row in new), sep="\n", flush=True)
             rows += new
         rows += whole_processes(scene, Path(folder))
-    text = heading("Performance", __doc__) + markdown_table(("what", "measured", "wanted"), rows)
+    text = heading("Performance", __doc__) + markdown_table(("what", "measured"), rows)
     args.out.write_text(text)
     print(text)
 
@@ -101,11 +99,10 @@ def gradient(scene: Path) -> list:
     here = (fit.unconstrained, args)
     forward, slope, fft = median_ms((jax.jit(posterior), *here), (both, *here), (inverse, spectrum))
     return [
-        ("r band 500x500: log posterior, ms", f"{forward:.1f} ({forward / fft:.1f} x irfft2)", ""),
+        ("r band 500x500: log posterior, ms", f"{forward:.1f} ({forward / fft:.1f} x irfft2)"),
         (
             "r band 500x500: value and gradient, ms",
             f"{slope:.1f} ({slope / fft:.1f} x irfft2 of {fft:.2f} ms)",
-            "<= 12 x",
         ),
     ]
 
@@ -120,9 +117,9 @@ def fit(scene: Path) -> list:
     seconds = time.perf_counter() - began
     warm = min(bj.fit_map(bj.joint_model(), images).seconds for _ in range(3))
     return [
-        ("LM: iterations, chi2/dof", f"{cold.iterations}, {cold.chi2_per_dof:.6f}", ""),
-        ("LM: seconds, cold (compilation included)", f"{seconds:.1f}", ""),
-        ("LM: seconds, warm", f"{warm:.2f}", "<= 1.5"),
+        ("LM: iterations, chi2/dof", f"{cold.iterations}, {cold.chi2_per_dof:.6f}"),
+        ("LM: seconds, cold (compilation included)", f"{seconds:.1f}"),
+        ("LM: seconds, warm", f"{warm:.2f}"),
     ]
 
 
@@ -134,10 +131,10 @@ def two_cores(scene: Path) -> list:
 def one_core(scene: Path) -> list:
     """The same, the whole process on one core."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    return both_likelihoods(scene, "one core", ">= 20")
+    return both_likelihoods(scene, "one core")
 
 
-def both_likelihoods(scene: Path, where: str, wanted: str = "") -> list:
+def both_likelihoods(scene: Path, where: str) -> list:
     """Rows of the exact likelihood with a few draws, and of the default with its own number of draws."""
     images = load(scene)
     import bayesjoint as bj
@@ -148,13 +145,11 @@ def both_likelihoods(scene: Path, where: str, wanted: str = "") -> list:
         began = time.perf_counter()
         posterior = bj.sample(bj.joint_model(), images, init=fit, seed=1, likelihood=likelihood, **options)
         seconds = time.perf_counter() - began
-        rows += effective_samples(
-            posterior, f"NUTS, {posterior.idata.attrs['likelihood']}, {where}", seconds, wanted
-        )
+        rows += effective_samples(posterior, f"NUTS, {posterior.idata.attrs['likelihood']}, {where}", seconds)
     return rows
 
 
-def effective_samples(posterior, label: str, seconds: float, wanted: str) -> list:
+def effective_samples(posterior, label: str, seconds: float) -> list:
     """Rows of leapfrogs, the smallest effective sample sizes and how many a second, compilation apart."""
     import numpy as np
 
@@ -166,16 +161,16 @@ def effective_samples(posterior, label: str, seconds: float, wanted: str) -> lis
     spent = json.loads(posterior.idata.attrs["seconds"])
     parts = ", ".join(f"{name} {value:.1f}" for name, value in spent.items())
     rows = [
-        (f"{label}: leapfrogs a draw", f"{float(steps.mean()):.1f}", "<= 8"),
-        (f"{label}: smallest ESS, bulk and tail, of {steps.size} draws", f"{bulk:.0f}, {tail:.0f}", ""),
-        (f"{label}: seconds, cold (and parts)", f"{seconds:.1f} ({parts})", ""),
-        (f"{label}: bulk ESS a second of sampling", f"{bulk / spent['sample']:.0f}", wanted),
-        (f"{label}: verdict", posterior.verdict.headline, ""),
+        (f"{label}: leapfrogs a draw", f"{float(steps.mean()):.1f}"),
+        (f"{label}: smallest ESS, bulk and tail, of {steps.size} draws", f"{bulk:.0f}, {tail:.0f}"),
+        (f"{label}: seconds, cold (and parts)", f"{seconds:.1f} ({parts})"),
+        (f"{label}: bulk ESS a second of sampling", f"{bulk / spent['sample']:.0f}"),
+        (f"{label}: verdict", posterior.verdict.headline),
     ]
     if posterior.likelihood_errors is not None:
         errors = posterior.likelihood_errors
         text = f"{np.std(errors):.1e} (PSIS k-hat {pareto_k(-errors):.2f})"
-        rows.append((f"{label}: error of the log posterior (sd)", text, "<= 0.01"))
+        rows.append((f"{label}: error of the log posterior (sd)", text))
     return rows
 
 
@@ -204,8 +199,8 @@ def compile_times(scene: Path) -> list:
         seconds[count] = time.perf_counter() - began
     text = ", ".join(f"{count}: {s:.1f} s" for count, s in seconds.items())
     return [
-        ("compile of value and gradient against images of one size", text, ""),
-        ("the same, 27 over 1", f"{seconds[27] / seconds[1]:.2f}", "<= 1.5"),
+        ("compile of value and gradient against images of one size", text),
+        ("the same, 27 over 1", f"{seconds[27] / seconds[1]:.2f}"),
     ]
 
 
@@ -215,12 +210,12 @@ def whole_processes(scene: Path, folder: Path) -> list:
     command = [str(script)] if script.exists() else [sys.executable, "-m", "bayesjoint.cli"]
     command += ["fit", *(str(scene / f"{name}.fits") for name in SCENE_FWHM), "--overwrite", "--quiet"]
     rows = []
-    for label, wanted in (("first run", "<= 90"), ("with a warm compilation cache", "<= 45")):
+    for label in ("first run", "with a warm compilation cache"):
         watched = ["/usr/bin/env", "python3", "-c", _WATCH, *command, "--out", str(folder / "out")]
         done = run(watched, JAX_COMPILATION_CACHE_DIR=str(folder / "cache"))
         wall, peak = json.loads(done.stdout.strip().splitlines()[-1])
-        rows.append((f"`bayesjoint fit`, whole process, {label}: seconds", f"{wall:.0f}", wanted))
-        rows.append((f"`bayesjoint fit`, {label}: peak memory, GB", f"{peak:.2f}", "<= 1.5"))
+        rows.append((f"`bayesjoint fit`, whole process, {label}: seconds", f"{wall:.0f}"))
+        rows.append((f"`bayesjoint fit`, {label}: peak memory, GB", f"{peak:.2f}"))
     return rows
 
 

@@ -1,7 +1,7 @@
 """Sampling: seconds to a certified posterior, agreement of the likelihoods, coverage; writes docs/benchmarks/posterior.md.
 
     python tests/benchmarks/posterior.py [--parts certified,likelihoods,agreement,peer,pysersic,calibration,scenes,observed]
-        [--each 14] [--turn 1] [--scenes FOLDER] [--observed FOLDER] [--peer PYTHON] [--pysersic PYTHON]
+        [--each 14] [--run 1] [--scenes FOLDER] [--observed FOLDER] [--peer PYTHON] [--pysersic PYTHON]
         [--results FOLDER] [--page docs/benchmarks/posterior.md]
 
 Every part leaves a JSON file in the folder of results; the page is made of those that are there. Run it on an otherwise idle
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--each", type=int, default=14, help="simulations in each of 15 settings")
     parser.add_argument(
-        "--turn", type=int, default=1, help="of calibration: every turn has galaxies of its own"
+        "--run", type=int, default=1, help="of calibration: every run has seeds, and galaxies, of its own"
     )
     parser.add_argument("--scenes", type=Path, help="a folder of simulated scenes")
     parser.add_argument("--observed", type=Path, default=os.environ.get("BAYESJOINT_DATA"))
@@ -124,8 +124,8 @@ def likelihoods(args: argparse.Namespace) -> list:
         posterior = bj.sample(bj.joint_model(), images, init=fit, seed=1, likelihood=likelihood)
         seconds = time.perf_counter() - began
         label = f"{posterior.idata.attrs['likelihood']}, one core"
-        rows += effective_samples(posterior, label, seconds, "")
-        rows.append((f"{label}: the same, warm-up apart", f"{_warmed_up(posterior):.0f}", ""))
+        rows += effective_samples(posterior, label, seconds)
+        rows.append((f"{label}: the same, warm-up apart", f"{_warmed_up(posterior):.0f}"))
     return rows
 
 
@@ -213,7 +213,7 @@ def pysersic(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def calibration(args: argparse.Namespace) -> dict[str, Any]:
-    """Ranks and coverage in fifteen settings, beside those of other turns; simulations that were done stay in a folder."""
+    """Ranks and coverage in fifteen settings, beside those of other runs; simulations that were done stay in a folder."""
     import numpyro
 
     numpyro.enable_x64()
@@ -222,8 +222,8 @@ def calibration(args: argparse.Namespace) -> dict[str, Any]:
     bj.enable_compilation_cache()
     from posterior_calibration import calibrated, pooled
 
-    folder = Path(tempfile.gettempdir()) / f"posterior-calibration-{args.each}-{args.turn}"
-    found = calibrated(args.each, args.turn, folder)
+    folder = Path(tempfile.gettempdir()) / f"posterior-calibration-{args.each}-{args.run}"
+    found = calibrated(args.each, args.run, folder)
     whole = pooled(found)
     whole.plot().savefig(args.page.parent.parent / "figures" / "calibration.png", dpi=110)
     settings = [
@@ -238,9 +238,9 @@ def calibration(args: argparse.Namespace) -> dict[str, Any]:
         for (kind, signal_to_noise), one in found.items()
     ]
     before = args.results / "calibration.json"
-    turns = json.loads(before.read_text())["found"] if before.exists() else {}
+    runs = json.loads(before.read_text())["found"] if before.exists() else {}
     this = {"settings": settings, "table": _table(whole), "failures": list(whole.failures)}
-    return turns | {str(args.turn): this}
+    return runs | {str(args.run): this}
 
 
 def scenes(args: argparse.Namespace) -> dict[str, Any]:

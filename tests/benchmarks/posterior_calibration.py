@@ -69,8 +69,8 @@ def _blank(band: str, pixels: int, scale: float, fwhm: float) -> bj.Image:
     )
 
 
-def calibrated(each: int, turn: int, folder: Path) -> dict[tuple[str, int], Calibration]:
-    """`each` simulations in every setting, others each turn; what was done before is taken from the folder."""
+def calibrated(each: int, run: int, folder: Path) -> dict[tuple[str, int], Calibration]:
+    """`each` simulations in every setting, others each run; what was done before is taken from the folder."""
     found = {}
     for k, kind in enumerate(KINDS):
         for s, signal_to_noise in enumerate(SIGNAL_TO_NOISE):
@@ -80,7 +80,7 @@ def calibrated(each: int, turn: int, folder: Path) -> dict[tuple[str, int], Cali
             began = time.perf_counter()
             place = folder / f"{k}_{signal_to_noise}"
             found[kind, signal_to_noise] = bj.calibrate(
-                galaxy, images, flux, spread, n=each, seed=10_000 * turn + 100 * k + s, folder=place
+                galaxy, images, flux, spread, n=each, seed=10_000 * run + 100 * k + s, folder=place
             )
             seconds = time.perf_counter() - began
             print(kind, signal_to_noise, f"{seconds:.0f} s", flush=True)

@@ -8,7 +8,8 @@ from typing import Any
 from machine import markdown_table
 
 _SIMULATED = """True parameters from the prior (n log-uniform from 0.5 to 6), images of 64², 32² and 24² pixels; each is
-fitted and sampled as any images are (2 chains of 500 draws), by `bj.calibrate`.
+fitted and sampled as any images are (2 chains of 500 draws), by `bj.calibrate`. Runs have independent seeds: galaxies and
+noise of their own; median seconds are those of the last.
 
 """
 _PEER_SCENES = """
@@ -23,8 +24,8 @@ stamps three times finer than the pixels; the package's own priors, which are no
 
 TITLE = """# Posteriors
 
-Seconds to a certified posterior, agreement of the two likelihoods, coverage of error bars. Made by
-`python tests/benchmarks/posterior.py`.
+Seconds to a certified posterior (one whose verdict passes all checks), agreement of the two likelihoods, coverage of error
+bars. Made by `python tests/benchmarks/posterior.py`.
 """
 
 
@@ -74,7 +75,7 @@ def certified(runs: list[dict]) -> str:
 def likelihoods(rows: list) -> str:
     return (
         "## Effective draws a second\n\nThe same images, defaults; warm-up counts as sampling.\n\n"
-        + markdown_table(("what", "measured"), [row[:2] for row in rows])
+        + markdown_table(("what", "measured"), rows)
     )
 
 
@@ -135,7 +136,7 @@ def _ranks(table: list[list]) -> str:
 
 
 def calibration(found: dict) -> str:
-    turns = list(found.values())
+    runs = list(found.values())
     settings = [
         (
             rows[0]["kind"],
@@ -143,7 +144,7 @@ def calibration(found: dict) -> str:
             *(sum(row[key] for row in rows) for key in ("simulations", "failed", "trusted")),
             f"{rows[-1]['seconds']:.1f}",
         )
-        for rows in zip(*(turn["settings"] for turn in turns), strict=True)
+        for rows in zip(*(run["settings"] for run in runs), strict=True)
     ]
     columns = ("noise and bands", "S/N", "simulations", "failed", "verdict trusts", "median seconds")
     count = sum(row[2] for row in settings)
@@ -151,13 +152,13 @@ def calibration(found: dict) -> str:
         f"## Calibration: {count} simulated galaxies\n\n{_SIMULATED}"
         + markdown_table(columns, settings)
         + "\n"
-        + _turns([turn["table"] for turn in turns])
-        + f"\nRanks of turn {len(turns)}:\n\n![Ranks of the truth among the draws](../figures/calibration.png)\n"
+        + _runs([run["table"] for run in runs])
+        + f"\nRanks of run {len(runs)}:\n\n![Ranks of the truth among the draws](../figures/calibration.png)\n"
     )
 
 
-def _turns(tables: list[list[list]]) -> str:
-    """Coverage of all and of each turn, which has galaxies of its own; pulls as the last turn has them."""
+def _runs(tables: list[list[list]]) -> str:
+    """Coverage of all and of each run, which has galaxies of its own; pulls as the last run has them."""
     rows = []
     for same in zip(*tables, strict=True):
         counts = [row[1] for row in same]
@@ -168,11 +169,12 @@ def _turns(tables: list[list[list]]) -> str:
             held += [whole, *each] if len(each) > 1 else [whole]
         rows.append([same[0][0], sum(counts), *(f"{x:.2f}" for x in held)])
         rows[-1] += [f"{x:.2f}" for x in same[-1][4:6]] + [f"{row[6]:.3f}" for row in same]
-    turns = range(1, len(tables) + 1)
+    runs = range(1, len(tables) + 1)
     columns = ["scalar", "simulations"]
     for level in ("68 %", "95 %"):
-        columns += [f"within {level}", *(f"turn {k}" for k in turns if len(tables) > 1)]
-    columns += ["mean pull", "sd of pulls", *(f"p (ranks uniform), turn {k}" for k in turns)]
+        columns += [f"within {level}", *(f"run {k}" for k in runs if len(tables) > 1)]
+    columns += [f"{what}, run {runs[-1]}" for what in ("mean pull", "sd of pulls")]
+    columns += [f"p (ranks uniform), run {k}" for k in runs]
     return markdown_table(columns, rows)
 
 

@@ -29,10 +29,10 @@ WIDE, TOO_WIDE = 100, 250  # n Re in pixels: GalSim's folding is relaxed; its tr
 
 
 def scenes():
-    """Yields labels (n, Re, FWHM), image, galaxy and true pixels; the seed-shaped r band first."""
+    """Yields labels (n, Re, FWHM), image, galaxy and true pixels; the r band of the demo first."""
     image = make_image((SCENE["size"],) * 2, SCENE["scale"], bj.gaussian_psf(SCENE["fwhm"]))
     galaxy = bj.Sersic(SCENE["at"], SCENE["q"], SCENE["pa"], SCENE["n"], SCENE["Re"], BRIGHTNESS)
-    yield ("seed", "", ""), image, galaxy, true_image(image, galaxy)
+    yield ("demo, r", "", ""), image, galaxy, true_image(image, galaxy)
     for n, re in itertools.product(INDICES, RADII):
         for _, fwhm, galaxy, pixels in true_images(n, re, RATIO, (SIZE,), WIDTHS):
             yield (n, re, fwhm), blank(SIZE, fwhm), galaxy, pixels

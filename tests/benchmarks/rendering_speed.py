@@ -1,4 +1,4 @@
-"""Speed and memory of rendering the seed-shaped r band, ours and the peers', each in a process of its own on one core.
+"""Speed and memory of rendering the r band of the demo, ours and the peers', each in a process of its own on one core.
 
 As a script, `rendering_speed.py SCENE.npz SPEED.json`, it measures ours.
 """
