@@ -12,11 +12,13 @@ from scipy import ndimage
 from bayesjoint.data.detection import DISTINCT
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.measure import Sky, pixel_of, signal_to_noise
+from bayesjoint.data.source_checks import numbers, pixels_about, words
 
 if TYPE_CHECKING:
     from bayesjoint.data.image import Image
 
 _DEPTH = 2**16 - 2
+_UNITS = {"ra": "deg", "dec": "deg", "Re": "arcsec", "pa": "deg"}
 
 
 def catalogue_places(catalogue: Any, frame: TangentFrame) -> np.ndarray:
@@ -55,9 +57,38 @@ def catalogue_places(catalogue: Any, frame: TangentFrame) -> np.ndarray:
     return places
 
 
+def without_units(catalogue: Any) -> Any:
+    """A catalogue of plain numbers: degrees, and Re in arcsec, where its columns have units.
+
+    Raises
+    ------
+    ValueError
+        For units of something else.
+    """
+    if not isinstance(catalogue, Table):
+        return catalogue
+    plain: Any = Table(catalogue)
+    for name, wanted in _UNITS.items():
+        unit = plain[name].unit if name in plain.colnames else None
+        if unit is not None:
+            try:
+                plain[name] = numbers(plain, name) * unit.to(wanted)
+            except ValueError:
+                raise ValueError(f"the catalogue has {name} in {unit}: give it in {wanted}") from None
+    return plain
+
+
+def catalogue_sizes(catalogue: Any, count: int) -> np.ndarray:
+    """What a catalogue says of Re (N,), arcsec; 0 where that is nothing, and of stars."""
+    if not isinstance(catalogue, Table):
+        return np.zeros(count)
+    is_star = np.array(words(catalogue, "kind")) == "star"
+    return np.where(is_star, 0.0, np.nan_to_num(numbers(catalogue, "Re"), posinf=0.0))
+
+
 def is_said(value: Any) -> bool:
     """Whether a cell holds something: it is neither masked nor NaN."""
-    return not (np.ma.is_masked(value) or (isinstance(value, float) and np.isnan(value)))
+    return not (np.ma.is_masked(value) or (isinstance(value, float | np.floating) and np.isnan(value)))
 
 
 def as_catalogued(catalogue: Table, row: int, measured: dict[str, Any]) -> dict[str, Any]:
@@ -86,18 +117,16 @@ def as_catalogued(catalogue: Table, row: int, measured: dict[str, Any]) -> dict[
     return found | {"shape": np.array([eta * np.cos(twice), eta * np.sin(twice)])}
 
 
-def claim_pixels(image: Image, sky: Sky, places: np.ndarray, threshold: float) -> np.ndarray:
+def claim_pixels(
+    image: Image, sky: Sky, places: np.ndarray, sizes: np.ndarray, threshold: float
+) -> np.ndarray:
     """Labels (ny, nx) of pixels over a threshold: 1 for those of the first place, and so on; higher ones for others' light.
 
     Light runs down from each place to where it meets another's (a watershed); each island that has no place in it gets a
     number beyond those of the places, unless it is as faint as noise.
     """
     snr = np.where(image.invvar > 0, signal_to_noise(image, sky), 0.0)
-    markers = np.zeros(image.shape, np.int32)
-    for number, place in enumerate(places, start=1):
-        x, y = np.round(pixel_of(image, place)).astype(int)
-        if 0 <= y < image.shape[0] and 0 <= x < image.shape[1]:
-            markers[y, x] = number
+    markers = _mark(image, places, sizes)
     bright = snr > threshold
     height = np.arcsinh(np.maximum(snr, 0.0))
     depth = (_DEPTH * (1 - height / max(float(height.max()), 1e-12))).astype(np.uint16)
@@ -113,3 +142,19 @@ def claim_pixels(image: Image, sky: Sky, places: np.ndarray, threshold: float) -
     others = np.isin(islands, homes, invert=True) & bright & (np.asarray(peaks)[islands] > DISTINCT)
     labels[others] = len(places) + islands[others]
     return np.where(markers > 0, markers, labels)
+
+
+def _mark(image: Image, places: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The number of each place (ny, nx), at the nearest pixel with weight: it may lie in a mask, or in another's pixel.
+
+    Nowhere if that is farther than a PSF and than its size (arcsec).
+    """
+    markers = np.zeros(image.shape, np.int32)
+    for number, (place, size) in enumerate(zip(places, sizes, strict=True), start=1):
+        box = pixels_about(image, place, size)
+        y, x = np.nonzero((image.invvar[box] > 0) & (markers[box] == 0))
+        if y.size:
+            middle = pixel_of(image, place) - (box[1].start, box[0].start)
+            nearest = int(np.argmin(np.hypot(x - middle[0], y - middle[1])))
+            markers[box][y[nearest], x[nearest]] = number
+    return markers

@@ -11,7 +11,15 @@ from scipy import ndimage
 
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import Image
-from bayesjoint.data.measure import Sky, measure_shape, offset_of, pixel_of, shape_of_light, signal_to_noise
+from bayesjoint.data.measure import (
+    Sky,
+    measure_shape,
+    offset_of,
+    pixel_of,
+    shape_of_light,
+    signal_to_noise,
+    star_at,
+)
 from bayesjoint.data.psf_basis import BasisPSF
 
 POINTLIKE = 0.35  # half-light radius over that of a Gaussian PSF, below which a source is taken for a star
@@ -98,7 +106,7 @@ class Detected:
     def _star_radius(self, pixel: np.ndarray, used: np.ndarray, box: tuple[slice, slice]) -> float:
         """The size (arcsec) that a star as high as a pixel (x, y), in the middle of that, seems to have there."""
         image, sky = self.image, self.sky
-        star = self._star if self._star is not None else _star_at(image, pixel)
+        star = self._star if self._star is not None else star_at(image, pixel)
         y, x = (
             (np.arange(part.start, part.stop) - middle) % count
             for part, middle, count in zip(box, pixel[::-1], image.fft_shape, strict=True)
@@ -112,12 +120,4 @@ class Detected:
     @cached_property
     def _star(self) -> np.ndarray | None:
         """The pixels of a star about (0, 0); None where they change over the image."""
-        return None if isinstance(self.image.psf, BasisPSF) else _star_at(self.image, np.zeros(2))
-
-
-def _star_at(image: Image, pixel: np.ndarray) -> np.ndarray:
-    """The pixels about (0, 0), around the edges, of a star of unit flux as it looks at a pixel (x, y)."""
-    transfer = np.asarray(image.transfer)
-    if isinstance(image.psf, BasisPSF):
-        transfer = np.tensordot(image.psf.nominal(pixel.astype(float)), transfer, axes=1)
-    return np.fft.irfft2(transfer.sum(axis=0), s=image.fft_shape)
+        return None if isinstance(self.image.psf, BasisPSF) else star_at(self.image, np.zeros(2))

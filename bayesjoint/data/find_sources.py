@@ -10,24 +10,31 @@ import numpy as np
 from astropy.table import Table
 from scipy import sparse
 
-from bayesjoint.data.catalogue import as_catalogued, catalogue_places, claim_pixels, is_said
+from bayesjoint.data.catalogue import (
+    as_catalogued,
+    catalogue_places,
+    catalogue_sizes,
+    claim_pixels,
+    is_said,
+    without_units,
+)
 from bayesjoint.data.detected import Detected
 from bayesjoint.data.detection import segment
-from bayesjoint.data.image import Image
+from bayesjoint.data.image import PSF_ROOM, Image
 from bayesjoint.data.image_set import ImageSet
-from bayesjoint.data.measure import Sky, pixel_of, sky_of
+from bayesjoint.data.measure import Sky, pixel_of, sky_of, star_reach
 from bayesjoint.data.shapes import mixture_pixels, sky_ellipse
 from bayesjoint.data.source_checks import is_seen
 
 FAINTEST = 0.2  # of the noise of a pixel: where a window ends
 # how columns are written, digits beyond the error left out; they are kept as they are
-_WRITTEN = {"ra": ".6f", "dec": ".6f", "pa": ".1f", "snr": ".1f"}
-_WRITTEN |= dict.fromkeys(("east", "north", "Re", "q", "window"), ".3f")
+_WRITTEN = {"ra": ".8f", "dec": ".8f", "pa": ".1f", "snr": ".1f"}
+_WRITTEN |= dict.fromkeys(("east", "north"), ".4f") | dict.fromkeys(("Re", "q", "window"), ".3f")
 _B4 = 7.67  # b_n of n = 4, whose wings reach far
 
 
 def find_sources(
-    images: ImageSet | Image,
+    images: ImageSet | Image | Sequence[Image],
     on: str | None = None,
     segmentation: Any = None,
     threshold: float = 3.0,
@@ -45,7 +52,7 @@ def find_sources(
 
     Parameters
     ----------
-    images : ImageSet or Image
+    images : ImageSet, Image or sequence of Image
     on : str, optional
         Name of the image to find them on; by default the one with the smallest PSF, arcsec.
     segmentation : int array (ny, nx), optional
@@ -79,7 +86,8 @@ def find_sources(
     ValueError
         For a segmentation of another shape, and where nothing is found.
     """
-    images = images if isinstance(images, ImageSet) else ImageSet([images])
+    if not isinstance(images, ImageSet):
+        images = ImageSet(images if isinstance(images, list | tuple) else [images])
     image = images[on] if on is not None else min(images, key=lambda i: i.psf.fwhm_arcsec(i.pixel_scale))
     sky = sky_of(image)
     if catalogue is not None:
@@ -102,8 +110,10 @@ def find_sources(
 
 def _catalogued(images: ImageSet, image: Image, sky: Sky, catalogue: Any, threshold: float) -> Table:
     """The table of sources whose places are given."""
+    catalogue = without_units(catalogue)
     places = catalogue_places(catalogue, images.frame)
-    seen = np.array([is_seen(images.originals, place) for place in places])
+    sizes = catalogue_sizes(catalogue, len(places))
+    seen = np.array([is_seen(images.originals, *each) for each in zip(places, sizes, strict=True)])
     if not seen.all():
         warnings.warn(
             f"{np.sum(~seen)} of {len(places)} sources of the catalogue lie outside all images, the first in row "
@@ -112,7 +122,7 @@ def _catalogued(images: ImageSet, image: Image, sky: Sky, catalogue: Any, thresh
         )
     if not seen.any():
         raise ValueError("no source of the catalogue lies in any image: check its positions, in degrees")
-    labels = claim_pixels(image, sky, places[seen], threshold)
+    labels = claim_pixels(image, sky, places[seen], sizes[seen], threshold)
     detected = Detected.on(image, sky, labels, images.frame)
     rows = [detected.measure(i + 1, place) for i, place in enumerate(places[seen])]
     for row, place in zip(rows, places[seen], strict=True):
@@ -139,6 +149,11 @@ def _given(segmentation: Any, image: Image) -> np.ndarray:
         raise ValueError(
             f"segmentation must hold whole numbers for the {image.shape} pixels of image {image.name!r}, "
             f"got {labels.dtype} of shape {labels.shape}; on= names the image that it belongs to"
+        )
+    if not np.any(labels[image.invvar > 0]):
+        raise ValueError(
+            f"segmentation has no label on a valid pixel of image {image.name!r}: its sources are numbered from 1 on; on= "
+            "names the image that it belongs to"
         )
     return labels.astype(int)
 
@@ -211,7 +226,7 @@ def _table(images: ImageSet, image: Image, sky: Sky, rows: list[dict], labels: n
     table["label"] = [row["label"] for row in rows]
     for band, own, own_error in zip(images.bands, flux, error, strict=True):
         table[f"flux_{band}"], table[f"flux_error_{band}"] = own, own_error
-    table["window"] = _widths(image, sky, table)
+    table["window"] = _widths(images, image, sky, table)
     for name in table.colnames:
         column: Any = table[name]
         column.info.format = _WRITTEN.get(name, ".5g" if name.startswith("flux") else None)
@@ -219,8 +234,8 @@ def _table(images: ImageSet, image: Image, sky: Sky, rows: list[dict], labels: n
     return table
 
 
-def _widths(image: Image, sky: Sky, table: Table) -> np.ndarray:
-    """Twice the radius where each source, were it of n = 4, falls under the noise of a pixel of the image: arcsec.
+def _widths(images: ImageSet, image: Image, sky: Sky, table: Table) -> np.ndarray:
+    """Twice the radius where each galaxy, were it of n = 4, falls under the noise of a pixel of the image: arcsec.
 
     To the nearest power of 2^(1/4), so that a program compiled for one field does for the next one like it.
     """
@@ -229,4 +244,16 @@ def _widths(image: Image, sky: Sky, table: Table) -> np.ndarray:
     level = flux / (22.67 * radius**2 * q) * float(image.pixel_area) / (FAINTEST * sky.rms)
     galaxies = 2 * radius * (1 + np.log(np.maximum(level, 1)) / _B4) ** 4
     galaxies = 2.0 ** (np.round(4 * np.log2(galaxies)) / 4)
-    return np.where(table["kind"] == "star", 2 * image.pixel_scale, galaxies)
+    return np.where(table["kind"] == "star", _star_widths(images, table), galaxies)
+
+
+def _star_widths(images: ImageSet, table: Table) -> np.ndarray:
+    """Twice the radius to which each source, were it a star, stands out of the noise of any image, but for the room that
+    windows have for the PSF: arcsec.
+    """
+    widest = np.full(len(table), 2 * min(image.pixel_scale for image in images))
+    for one in images:
+        flux = np.asarray(table[f"flux_{one.band}"])
+        room = PSF_ROOM * one.psf.fwhm_arcsec(one.pixel_scale)
+        widest = np.maximum(widest, 2 * star_reach(one, sky_of(one), flux, FAINTEST) - room)
+    return 2.0 ** (np.round(4 * np.log2(widest)) / 4)

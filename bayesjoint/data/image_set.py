@@ -14,7 +14,7 @@ from bayesjoint.data.frame import TangentFrame, position_degrees
 from bayesjoint.data.image import Image
 from bayesjoint.data.moments import StartingValues, starting_values
 from bayesjoint.data.others import others_mask
-from bayesjoint.data.source_checks import check_bands, check_seen
+from bayesjoint.data.source_checks import check_bands, check_seen, half_windows
 from bayesjoint.data.source_start import SourceStart, source_start
 from bayesjoint.data.stacking import members_of, stacks_of, unstack
 
@@ -149,8 +149,9 @@ class ImageSet(Sequence[Image]):
             that see none of them.
         """
         sources = source_start(table, self.bands, float(self.start.seeing), self.frame)
-        check_seen(self.originals, sources.parents, sources.position)
-        check_bands(self.originals, self.bands, sources.parents, sources.position)
+        known = sources.parents, sources.position, half_windows(table, sources.parents)
+        check_seen(self.originals, *known)
+        check_bands(self.originals, self.bands, *known)
         images = self._without_others(table) if mask_others else self.originals
         new = self.with_images(tuple(image.with_source_windows(sources.widths) for image in images))
         new.sources = sources

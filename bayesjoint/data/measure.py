@@ -11,6 +11,7 @@ from scipy import ndimage
 from bayesjoint.data.analytic_psf import FWHM_PER_SIGMA
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.noise import background
+from bayesjoint.data.psf_basis import BasisPSF
 from bayesjoint.data.shapes import adaptive_moments, ellipticity, half_light_radius, symmetrise
 
 if TYPE_CHECKING:
@@ -84,6 +85,27 @@ def shape_of_light(
     shape = ellipticity(to_sky @ intrinsic @ to_sky.T, floor=(0.15 * sky.sigma * image.pixel_scale) ** 2)
     corrected = np.sqrt(max(radius**2 - (1.18 * sky.sigma) ** 2, (0.25 * sky.sigma) ** 2))
     return centre, corrected * image.pixel_scale, shape
+
+
+def star_reach(image: Image, sky: Sky, flux: np.ndarray, faintest: float) -> np.ndarray:
+    """Radii, arcsec, beyond which no pixel of stars of these fluxes (N,) holds more than `faintest` of a pixel's noise."""
+    star = star_at(image, np.array(image.shape[::-1]) / 2 - 0.5)
+    y, x = (np.fft.fftfreq(number, 1 / number) for number in star.shape)
+    radius = np.hypot(y[:, None], x).ravel()
+    order = np.argsort(radius)
+    # the largest of what lies as far out or farther
+    falling = np.maximum.accumulate(star.ravel()[order][::-1])[::-1]
+    level = faintest * sky.rms / np.maximum(flux, 1e-9 * sky.rms)
+    seen = np.searchsorted(-falling, -level)
+    return image.pixel_scale * np.where(seen > 0, radius[order][np.maximum(seen, 1) - 1], 0.0)
+
+
+def star_at(image: Image, pixel: np.ndarray) -> np.ndarray:
+    """The pixels about (0, 0), around the edges, of a star of unit flux as it looks at a pixel (x, y)."""
+    transfer = np.asarray(image.transfer)
+    if isinstance(image.psf, BasisPSF):
+        transfer = np.tensordot(image.psf.nominal(pixel.astype(float)), transfer, axes=1)
+    return np.fft.irfft2(transfer.sum(axis=0), s=image.fft_shape)
 
 
 def pixel_of(image: Image, offset) -> np.ndarray:

@@ -141,7 +141,7 @@ def _guess(images: Sequence[Image], frame: TangentFrame, position) -> tuple[np.n
         return (low + high) / 2, smallest / 8, np.inf
     ra, dec = position_degrees(position)
     guess = np.array(frame.offsets(ra, dec), dtype=float)
-    if not any(_contains(image, guess) for image in images):
+    if not any(contains(image, guess) for image in images):
         raise ValueError(
             f"the position RA {ra:.5f}, Dec {dec:.5f} lies outside every image: "
             "give one on the images, in degrees (ICRS)"
@@ -157,7 +157,8 @@ def _corners(image: Image) -> np.ndarray:
     return image.centre + corners @ np.linalg.inv(image.jacobian).T
 
 
-def _contains(image: Image, offset: np.ndarray) -> bool:
+def contains(image: Image, offset: np.ndarray) -> bool:
+    """Whether a sky offset lies on an image's pixels."""
     ny, nx = image.shape
     if not np.hypot(*(offset - image.centre)) < np.hypot(nx, ny) * image.pixel_scale:
         return False

@@ -42,6 +42,8 @@ def others_mask(image: Image, detected: Image, table: Table) -> np.ndarray:
     masked = (to_others <= reach) & (to_others < to_own * detected.pixel_scale)
     y, x = np.indices(image.shape)
     sky = image.wcs.all_pix2world(x.ravel(), y.ravel(), 0)
-    column, row = np.round(detected.wcs.all_world2pix(*sky, 0)).astype(int).reshape(2, *image.shape)
-    inside = (row >= 0) & (row < labels.shape[0]) & (column >= 0) & (column < labels.shape[1])
-    return inside & masked[np.where(inside, row, 0), np.where(inside, column, 0)]
+    # far from an image its distortion need not have an inverse
+    places = np.stack(detected.wcs.all_world2pix(*sky, 0, quiet=True))[::-1]
+    inside = np.all((places >= -0.5) & (places < np.array(labels.shape)[:, None] - 0.5), axis=0)
+    row, column = np.where(inside, np.round(places), 0).astype(int)
+    return (inside & masked[row, column]).reshape(image.shape)

@@ -21,6 +21,11 @@ KINDS = ("galaxy", "star", "bulge+disc")
 WANTED = ("name", "kind", "Re", "q", "pa", "window")
 OPTIONAL = ("n", "fixed", "tied", "ra", "dec", "east", "north", "snr", "label", "dropped")
 APART = 1e-3  # arcsec, under which two places are one
+AGREE = 0.01  # arcsec, to which two ways to say a place agree: text rounds them
+_HINTS = {
+    "n": "; where it is not known write nan",
+    "flux": "; a row added by hand needs flux_<band> and flux_error_<band> of every band",
+}
 
 
 def check_columns(table: Table, bands: Sequence[str]) -> None:
@@ -56,12 +61,13 @@ def positions(table: Table, names: Sequence[str], frame: TangentFrame) -> np.nda
     sky = np.stack(frame.offsets(numbers(table, "ra"), numbers(table, "dec")), axis=1)
     plane = np.stack([numbers(table, "east"), numbers(table, "north")], axis=1)
     apart = np.nan_to_num(np.hypot(*(sky - plane).T))
-    if apart.max() > APART:
+    if apart.max() > AGREE:
         i = int(apart.argmax())
         raise ValueError(
             f"source {names[i]!r}: ra and dec are {apart[i]:.3g} arcsec from east and north, which count from "
             f"{frame.ra:.5f} {frame.dec:+.5f}: remove the pair that is not meant from the table "
-            '(table.remove_columns(["east", "north"]))'
+            '(table.remove_columns(["east", "north"])), or, of a table found on other images, give these the frame '
+            "of those (bj.ImageSet(images, frame=those.frame))"
         )
     return np.where(np.isfinite(sky), sky, plane)
 
@@ -90,14 +96,16 @@ def check_rows(names: Sequence[str], kinds: Sequence[str], columns: dict[str, np
             cut = [known for known in KINDS if kind and known.startswith(kind)]
             hint = f'; if {cut[0]} was cut, widen the column: table["kind"].astype("U16")' if cut else ""
             raise ValueError(f"source {name!r} is a {kind!r}; a source is one of {', '.join(KINDS)}{hint}")
-    limits = {"q": LIMITS["q"], "Re": LIMITS["Re"], "window": (0.0, np.inf)}
+    positive = ["Re", "window", "n", *(column for column in columns if column.startswith("flux_error_"))]
+    limits = dict.fromkeys(positive, (0.0, np.inf)) | {"q": LIMITS["q"]}
     for column, values in columns.items():
         low, high = limits.get(column, (-np.inf, np.inf))
         wrong = ~np.isfinite(values) | (values > high) | ((values <= low) if np.isfinite(low) else False)
         if wrong.any():
             i = int(np.argmax(wrong))
-            bounds = f"wanted over {low:g}, up to {high:g}" if np.isfinite(low) else "wanted a finite number"
-            raise ValueError(f"source {names[i]!r}: {column} is {values[i]:g}, {bounds}")
+            bounds = f"over {low:g}" if np.isfinite(low) else "a finite number"
+            bounds += f", up to {high:g}" if np.isfinite(high) else _HINTS.get(column.split("_")[0], "")
+            raise ValueError(f"source {names[i]!r}: {column} is {values[i]:g}, wanted {bounds}")
 
 
 def check_places(parts: Sequence[Component], place: np.ndarray, owner: Structure) -> None:
@@ -109,16 +117,26 @@ def check_places(parts: Sequence[Component], place: np.ndarray, owner: Structure
     apart[meant | np.eye(len(parts), dtype=bool)] = np.inf
     i, j = divmod(int(apart.argmin()), len(parts))
     if apart[i, j] < APART:
+        both = f', or say that they share it (tied = "centre={parts[i].source}")'
         raise ValueError(
             f"sources {parts[i].source!r} and {parts[j].source!r} are at the same place ({apart[i, j]:.1g} arcsec apart): "
-            f'keep one of them, or say that they share it (tied = "centre={parts[i].source}")'
+            f"keep one of them{', as nothing tells two stars apart there' if star[i] and star[j] else both}"
         )
 
 
-def check_seen(images: Sequence[Image], names: Sequence[str], places: np.ndarray) -> None:
-    """Raise ValueError for a source that no image has pixels of."""
-    for name, place in zip(names, np.asarray(places), strict=True):
-        if not is_seen(images, place):
+def half_windows(table: Table, names: Sequence[str]) -> np.ndarray:
+    """How far from its place each source of these names is drawn, arcsec: half its window, less the room for PSFs."""
+    columns = words(table, "name"), words(table, "dropped"), numbers(table, "window")
+    halves = {name: 0.5 * width for name, dropped, width in zip(*columns, strict=True) if not dropped}
+    return np.array([halves[name] for name in names])
+
+
+def check_seen(
+    images: Sequence[Image], names: Sequence[str], places: np.ndarray, reaches: np.ndarray
+) -> None:
+    """Raise ValueError for a source that no image has pixels of, within its reach (arcsec)."""
+    for name, place, reach in zip(names, np.asarray(places), reaches, strict=True):
+        if not is_seen(images, place, reach):
             raise ValueError(
                 f"source {name!r} at {place[0]:.1f}, {place[1]:.1f} arcsec lies outside all images, or where none has "
                 "a valid pixel: drop it from the table, or give an image that shows it"
@@ -126,13 +144,17 @@ def check_seen(images: Sequence[Image], names: Sequence[str], places: np.ndarray
 
 
 def check_bands(
-    images: Sequence[Image], bands: Sequence[str], names: Sequence[str], places: np.ndarray
+    images: Sequence[Image],
+    bands: Sequence[str],
+    names: Sequence[str],
+    places: np.ndarray,
+    reaches: np.ndarray,
 ) -> None:
     """Raise ValueError for a band that sees no source at all; warn of sources that a band has no pixels of."""
     for band in bands:
         own = [image for image in images if image.band == band]
-        pairs = zip(names, np.asarray(places), strict=True)
-        unseen = list(dict.fromkeys(name for name, place in pairs if not is_seen(own, place)))
+        known = zip(names, np.asarray(places), reaches, strict=True)
+        unseen = list(dict.fromkeys(name for name, *place in known if not is_seen(own, *place)))
         shown = ", ".join(image.name for image in own)
         if len(unseen) == len(set(names)):
             raise ValueError(
@@ -147,15 +169,17 @@ def check_bands(
             )
 
 
-def is_seen(images: Sequence[Image], place: np.ndarray) -> bool:
-    """Whether any image has pixels with weight within a PSF of a place."""
-    return any(_sees(image, place) for image in images)
+def is_seen(images: Sequence[Image], place: np.ndarray, reach: float) -> bool:
+    """Whether any image has pixels with weight within a PSF of a place, or within a reach (arcsec) that is farther."""
+    return any(np.any(image.invvar[pixels_about(image, place, reach)] > 0) for image in images)
 
 
-def _sees(image: Image, place: np.ndarray) -> bool:
-    """Whether an image has pixels with weight within a PSF of a place."""
-    (x, y), reach = pixel_of(image, place), image.psf.fwhm_arcsec(image.pixel_scale) / image.pixel_scale + 1
+def pixels_about(image: Image, place: np.ndarray, reach: float) -> tuple[slice, slice]:
+    """The pixels (y, x) within a PSF of a place, or within a reach (arcsec) that is farther, and one more."""
     if not np.hypot(*(place - image.centre)) < np.hypot(*image.shape) * image.pixel_scale:
-        return False
-    low, high = np.floor([y - reach, x - reach]).astype(int), np.ceil([y + reach, x + reach]).astype(int) + 1
-    return bool(np.any(image.invvar[max(low[0], 0) : max(high[0], 0), max(low[1], 0) : max(high[1], 0)] > 0))
+        return slice(0), slice(0)
+    reach = max(reach, image.psf.fwhm_arcsec(image.pixel_scale)) / image.pixel_scale + 1
+    middle = pixel_of(image, place)[::-1]
+    low = np.clip(np.floor(middle - reach), 0, image.shape).astype(int)
+    high = np.clip(np.ceil(middle + reach) + 1, 0, image.shape).astype(int)
+    return slice(low[0], high[0]), slice(low[1], high[1])

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SIZES = 3  # of windows, each half as wide as the one before
 TYPICAL_N = 1.7
+FREE_N = (0.31, 7.9)  # where fits may start: within the prior
 BULGE, DISC = 0.25, 1.2  # of a source's radius: where fits of its parts start
 PARTS_OF_N = {"bulge": 4.0, "disc": 1.0}
 FIELD_PLATES = ("source", *(f"free_{parameter}" for parameter in (*Structure._fields, "ellipticity")))
@@ -180,17 +181,19 @@ def source_start(table: Table, bands: Sequence[str], seeing: float, frame: Tange
     table = table.copy()
     table.remove_rows([i for i, reason in enumerate(words(table, "dropped")) if reason])
     text = {name: words(table, name) for name in ("name", "kind", "fixed", "tied")}
-    columns = {name: numbers(table, name) for name in ("Re", "q", "pa", "window")}
+    columns = {name: numbers(table, name) for name in ("Re", "q", "pa", "window", "n")}
     columns |= {
         f"{c}_{band}": numbers(table, f"{c}_{band}") for band in bands for c in ("flux", "flux_error")
     }
     position = positions(table, text["name"], frame)
-    check_rows(text["name"], text["kind"], columns | dict(zip(("east", "north"), position.T, strict=True)))
+    is_unknown = np.isnan(columns["n"]) | (np.array(text["kind"]) == "star")
+    checked = columns | {"n": np.where(is_unknown, TYPICAL_N, columns["n"])}
+    check_rows(text["name"], text["kind"], checked | dict(zip(("east", "north"), position.T, strict=True)))
     parts = components_of(text["name"], text["kind"])
-    owner, held = _freedom(text, parts, columns | {"n": numbers(table, "n")})
+    owner, held = _freedom(text, parts, columns)
     check_places(parts, position, owner)
     rows = np.array([part.row for part in parts])
-    shape = _shapes(parts, columns | {"n": numbers(table, "n")}, held, 0.1 * seeing)
+    shape = _shapes(parts, columns, held, 0.1 * seeing)
     window, widths = _windows(columns["window"])
     flags = Structure(*(tuple(i in held[p] for i in range(len(parts))) for p in Structure._fields))
     size = np.maximum(columns["Re"], 0.1 * seeing)
@@ -236,7 +239,7 @@ def _shapes(
     scale = np.array([{"bulge": BULGE, "disc": DISC}.get(part.part, 1.0) for part in parts])
     index = columns["n"][rows]
     found = {"q": columns["q"][rows], "pa": columns["pa"][rows]}
-    found["n"] = np.where(np.isfinite(index), index, TYPICAL_N)
+    found["n"] = np.clip(np.where(np.isnan(index), TYPICAL_N, index), *FREE_N)
     found["Re"] = np.maximum(scale * columns["Re"][rows], smallest)
     for parameter in SHAPE:
         for i, value in held[parameter].items():

@@ -97,6 +97,14 @@ def test_a_segmentation_of_another_shape_is_named(images):
         bj.find_sources(images, segmentation=np.zeros((3, 3), int))
 
 
+def test_a_segmentation_without_labels_is_named(images):
+    labels = np.zeros(images["r"].shape, int)
+    labels[:3] = 1
+    masked = bj.ImageSet([images["r"].with_mask(labels > 0)])
+    with pytest.raises(ValueError, match="segmentation has no label on a valid pixel of image 'r'"):
+        bj.find_sources(masked, segmentation=labels)
+
+
 def test_a_blank_field_is_told_of(images):
     rng = np.random.default_rng(2)
     blank = images.with_data([rng.normal(0, image.invvar.max() ** -0.5, image.shape) for image in images])
@@ -208,7 +216,7 @@ def test_windows_of_fields_alike_are_alike(images, table):
 
 def test_columns_are_written_short(table):
     rows = [line.split() for line in table.pformat(max_lines=-1, max_width=-1, show_name=False)]
-    assert len(rows) == len(table) and max(len(cell) for row in rows for cell in row) < 12
+    assert len(rows) == len(table) and max(len(cell) for row in rows for cell in row) < 13
 
 
 def test_columns_that_say_nothing_are_told(images, table):
