@@ -19,6 +19,7 @@ from bayesjoint.data.psf import PSF
 from bayesjoint.data.psf_basis import EigenPSF, ScalablePSF, VaryingPSF
 from bayesjoint.infer.fit import fit_map
 from bayesjoint.infer.map_fit import MapFit
+from bayesjoint.infer.missed import add_sources
 from bayesjoint.infer.prune import prune_sources
 from bayesjoint.infer.verdict import Verdict
 from bayesjoint.light.core_sersic import CoreSersic
@@ -124,6 +125,7 @@ __all__ = [
     "Verdict",
     "Warp",
     "Windowed",
+    "add_sources",
     "airy_psf",
     "calibrate",
     "compare",

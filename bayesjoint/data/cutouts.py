@@ -61,6 +61,7 @@ def cut_image(image: Image, box: Box) -> Image:
     new.wcs, new.shape = image.wcs.slice(box.slices), (box.height, box.width)
     new.psf = shifted_psf(image.psf, box.x, box.y)
     new._set_geometry(image.frame, f"image {image.name!r}")
+    new.pixel_area = image.pixel_area  # a sky level means the same light a pixel, also where the WCS distorts
     new._set_noise(image.noise_correlation, f"image {image.name!r}")
     return new
 

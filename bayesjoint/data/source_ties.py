@@ -146,19 +146,45 @@ def _told_owner(
     if text is None:
         # both parts of a source have one centre
         return i - 1 if parameter == "centre" and part.part == PARTS[1] else i
-    for j, other in enumerate(parts):
-        if other.own(parameter) not in other.parameters:
-            continue
-        ways = {other.name, f"{other.name}_{parameter}"}
-        ways |= {other.source} if parameter == "centre" or not other.part else set()
-        ways |= {other.own(parameter)} if other.row == part.row else set()
-        if text in ways and j != i:
-            return j
+    owner = _named(part, parameter, text, parts)
+    if owner is not None:
+        return owner
     has = [other.name for other in parts if other.own(parameter) in other.parameters and other != part]
     raise ValueError(
         f"source {part.source!r}: tied says {part.own(parameter)}={text}; {parameter} may be taken from "
         f"{', '.join(has[:6]) or 'no other source'}{', ...' if len(has) > 6 else ''}"
     )
+
+
+def _named(part: Component, parameter: str, text: str, parts: Sequence[Component]) -> int | None:
+    """The component that a cell names for one to take a parameter from; None where there is none such."""
+    for j, other in enumerate(parts):
+        if other == part or other.own(parameter) not in other.parameters:
+            continue
+        ways = {other.name, f"{other.name}_{parameter}"}
+        ways |= {other.source} if parameter == "centre" or not other.part else set()
+        ways |= {other.own(parameter)} if other.row == part.row else set()
+        if text in ways:
+            return j
+    return None
+
+
+def lasting(column: str, cell: object, row: int, parts: Sequence[Component]) -> str:
+    """A cell without entries of what its source, or the one that it is tied to, has not among these components.
+
+    Examples
+    --------
+    >>> parts = components_of(["s1", "s2"], ["galaxy", "star"])
+    >>> lasting("fixed", "centre, n=4", 1, parts), lasting("tied", "n=s3", 0, parts)
+    ('centre', '')
+    """
+    kept = []
+    for key, value in entries(cell).items():
+        own = [(p, w) for p in parts for w in Structure._fields if p.row == row and p.own(w) == key]
+        own = [(part, parameter) for part, parameter in own if key in part.parameters]
+        if own and (column == "fixed" or _named(*own[0], value, parts) is not None):
+            kept.append(f"{key}={value}" if value else key)
+    return ", ".join(kept)
 
 
 def _last(first: Sequence[int], i: int, parts: Sequence[Component], parameter: str) -> int:

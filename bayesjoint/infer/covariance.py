@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from bayesjoint.infer.linear import factors, is_positive
+from bayesjoint.infer import linear
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,11 @@ class SparseCovariance:
     @cached_property
     def _factors(self) -> Any:
         unit = sparse.diags_array(self._scale)
-        return factors(sparse.csc_array(unit @ self.curvature @ unit))
+        return linear.factors(sparse.csc_array(unit @ self.curvature @ unit))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # what is kept of the factors cannot be pickled, and is made again
+        return {"curvature": self.curvature, "blocks": self.blocks}
 
     @property
     def is_positive(self) -> bool:
@@ -188,8 +192,7 @@ def is_determined(covariance: Covariance) -> bool:
     """Whether no direction is all but free."""
     if isinstance(covariance, SparseCovariance):
         return covariance.is_positive
-    errors = np.sqrt(covariance.diagonal())
-    return is_positive(covariance / np.outer(errors, errors))
+    return linear.is_determined(covariance)
 
 
 def pack_covariance(covariance: Covariance) -> dict[str, np.ndarray]:

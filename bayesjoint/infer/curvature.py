@@ -53,10 +53,12 @@ class Quadratic(NamedTuple):
     bending: Any = None
 
 
-@partial(quick_jit, static_argnames=("program", "layout"))
-def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
+@partial(quick_jit, static_argnames=("program", "layout", "is_linear"))
+def quadratic(program: Program, layout: Layout, z, args: tuple, is_linear: bool = False) -> Quadratic:
     """Value, gradient and curvature of the log posterior at z (P,), and the model pixels: all a fit needs, as one
     program to compile.
+
+    Where the light `is_linear` in all latents, only how it changes with its amplitudes is rendered.
     """
 
     log_prior, lights, trace = prior_and_light(program, layout, z, args)
@@ -73,7 +75,7 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
     total, means, noises = log_prior, {}, {}
     curvature = jnp.zeros((layout.size, layout.size), z.dtype)
     for (sites, light), jacobian in zip(lights, by_z, strict=True):
-        moving = np.flatnonzero(~light.are_places())
+        moving = np.flatnonzero(_are_amplitudes(light) if is_linear else ~light.are_places())
         value, slope, square, pixels = _light_terms(light, [trace[site] for site in sites], moving)
         jacobian = jacobian[:, moving]
         means |= dict(zip(sites, pixels, strict=True))
@@ -89,6 +91,13 @@ def quadratic(program: Program, layout: Layout, z, args: tuple) -> Quadratic:
         )
         means |= own[3]
     return Quadratic(total, gradient, curvature, -prior_hessian, means, noises)
+
+
+def _are_amplitudes(light: Light) -> np.ndarray:
+    """Which of a light's parameters are amplitudes, or the noise's, which are the last."""
+    found = light.are_amplitudes()
+    found[found.size - len(jax.tree.leaves(light.noise())) :] = True
+    return found
 
 
 def _light_terms(

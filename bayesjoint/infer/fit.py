@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 
 from bayesjoint.infer.covariance import Covariance, root
 from bayesjoint.infer.curvature import values_and_errors
-from bayesjoint.infer.lm import Climb, climb, covariance_of
+from bayesjoint.infer.lm import Climb, NotFiniteError, climb, covariance_of
 from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.pixels import pixel_fits
 from bayesjoint.infer.space import Layout, Program, find_latents
@@ -21,6 +22,7 @@ from bayesjoint.infer.start import starting_point, values_of_fit
 from bayesjoint.infer.sweeps import Swept, field_of, sweep
 
 _MANY = 20_000  # latents whose covariance is large
+_HALVINGS = 5
 
 
 def fit_map(
@@ -97,7 +99,7 @@ def fit_map(
         )
     if method == "blocks":
         end = sweep(
-            field_of(program, images, starts),
+            field_of(program, images, starts, max_iterations),
             images,
             layout,
             first,
@@ -107,22 +109,37 @@ def fit_map(
         )
         pixels = pixel_fits(end.means, {}, images)
         return _made(program, layout, images, args, end, end.covariance, pixels, end.advice, began)
-    scatter = np.random.default_rng(seed)
-    best: Climb | None = None
-    for k in range(starts):
-        z = first if k == 0 else first + 0.5 * scatter.normal(size=first.shape) * _width(best, first)
-        found = climb(program, layout, z, args, max_iterations, tolerance, _reporter(progress))
-        if best is None or found.log_posterior > best.log_posterior:
+    ascend = partial(
+        climb,
+        program,
+        layout,
+        args=args,
+        max_iterations=max_iterations,
+        tolerance=tolerance,
+        report=_reporter(progress),
+    )
+    best, scatter = ascend(first), np.random.default_rng(seed)
+    for _ in range(starts - 1):
+        found = _again(ascend, first, 0.5 * scatter.normal(size=first.shape) * _width(best))
+        if found is not None and found.log_posterior > best.log_posterior:
             best = found
-    assert best is not None
     return _finish(program, layout, images, args, best, began)
 
 
-def _width(best: Climb | None, z: np.ndarray) -> np.ndarray:
+def _again(ascend: Callable[[np.ndarray], Climb], z: np.ndarray, away: np.ndarray) -> Climb | None:
+    """An ascent from somewhere about z, nearer to that until the log posterior is finite; None where it never is."""
+    for part in 0.5 ** np.arange(_HALVINGS):
+        try:
+            return ascend(z + part * away)
+        except NotFiniteError:
+            continue
+    return None
+
+
+def _width(best: Climb) -> np.ndarray:
     """Scale of the scatter of further starts: the prior's width where the curvature knows it."""
-    if best is None:
-        return np.ones_like(z)
-    return 1 / np.sqrt(np.maximum(best.here.prior_curvature.diagonal(), 1e-12))
+    known = best.here.prior_curvature.diagonal()
+    return np.where(known > 0, 1 / np.sqrt(np.where(known > 0, known, 1.0)), 1.0)
 
 
 def _finish(program, layout, images, args, end: Climb, began: float) -> MapFit:
@@ -150,6 +167,7 @@ def _made(
         path=tuple(end.path),
         bands=tuple(getattr(images, "bands", ())),
         image_names=tuple(getattr(images, "names", ())),
+        sources=getattr(images, "sources", None),
     )
 
 

@@ -79,7 +79,9 @@ def _draws(program: Given, layout: Layout, values: dict, noise, args: tuple) -> 
     def one(inputs):
         value, noise = inputs
         # of a Gaussian the expansion about any point is exact
-        known = quadratic(program, layout, jnp.zeros(layout.size, noise.dtype), (*args, value))
+        known = quadratic(
+            program, layout, jnp.zeros(layout.size, noise.dtype), (*args, value), is_linear=True
+        )
         unit, root = scaled_root(known.likelihood_curvature + known.prior_curvature)
         half = jax.scipy.linalg.solve_triangular(root, unit * known.gradient, lower=True)
         return unit * jax.scipy.linalg.solve_triangular(root, half + noise, lower=True, trans=1)
@@ -89,7 +91,7 @@ def _draws(program: Given, layout: Layout, values: dict, noise, args: tuple) -> 
 
 def _check_linear(program: Given, layout: Layout, args: tuple, rng: np.random.Generator) -> None:
     """Raise ValueError for latents left in which the light is not linear or the prior not Normal."""
-    known = quadratic(program, layout, jnp.zeros(layout.size), args)
+    known = quadratic(program, layout, jnp.zeros(layout.size), args, is_linear=True)
     scale = 1 / np.sqrt(np.maximum(np.diag(known.prior_curvature), 1e-300))
     probes = scale * rng.normal(size=(_PROBES, layout.size))
     linear = split_linear(program, layout, probes, args).linear
@@ -104,7 +106,7 @@ def _check_linear(program: Given, layout: Layout, args: tuple, rng: np.random.Ge
 
 def _check_gaussian(program: Given, layout: Layout, z, args: tuple) -> None:
     """Raise ValueError where the log posterior at a draw is not what a Gaussian has there."""
-    known, there = (quadratic(program, layout, at, args) for at in (jnp.zeros_like(z), z))
+    known, there = (quadratic(program, layout, at, args, is_linear=True) for at in (jnp.zeros_like(z), z))
     precision = known.likelihood_curvature + known.prior_curvature
     expected = float(known.gradient @ z - 0.5 * z @ precision @ z)
     if not abs(float(there.value - known.value) - expected) < _EXACT * (1 + abs(expected)):

@@ -207,9 +207,17 @@ def _judge_correlation(image: Goodness) -> Finding:
     what = f"{image.name}: neighbouring {residuals} correlate by {value:.3f} +- {error:.3f}"
     if abs(value) < max(SIGNIFICANT * error, 0.02):
         return Finding("ok", what, value)
-    if value < CORRELATED:
-        return Finding("note", what, value, "slightly correlated noise, or faint light that is not modelled")
-    if image.whitened and value > 0 and image.chi2_per_pixel * image.widened**2 < FLOORED:
+    if abs(value) < CORRELATED:
+        words = "slightly correlated noise, or faint light that is not modelled"
+        return Finding("note", what, value, words if value > 0 else "slightly sharpened noise")
+    if value < 0:
+        given = ", or the correlation given reaches too far: measure it anew by bj.noise_correlation(image, mask=...)"
+        advice = (
+            "neighbours are less alike than independent noise is: the image was sharpened, or its background "
+        )
+        advice += f"was taken out pixel by pixel{given if image.whitened else ''}"
+        return Finding("warning", what, value, advice)
+    if image.whitened and image.chi2_per_pixel * image.widened**2 < FLOORED:
         advice = (
             "chi2/pixel below 1 goes with it: the finest scales of the noise have less power than the hundredth of "
             "the mean that is assumed of them; light that is not modelled would look the same"
@@ -263,7 +271,9 @@ def judge_fit(
     else:
         words = words or "start it from other values (several starts), or give position and size by hand"
         findings = [Finding("fail", f"the fit did not converge: {reason or 'no reason given'}", advice=words)]
-    if np.isfinite(chi2_per_dof) and not CHI2_LOW <= chi2_per_dof <= CHI2_HIGH:
+    scatter = np.sqrt(2 / max(pixels - parameters, 1))
+    is_off = not CHI2_LOW <= chi2_per_dof <= CHI2_HIGH and abs(chi2_per_dof - 1) > SIGNIFICANT * scatter
+    if np.isfinite(chi2_per_dof) and is_off:
         severity: Severity = "fail" if chi2_per_dof > CHI2_FAILURE else "warning"
         todo = "see the images one by one: which of them, and do the residuals look like noise?"
         findings.append(Finding(severity, f"chi2/dof of the fit is {chi2_per_dof:.3f}", chi2_per_dof, todo))

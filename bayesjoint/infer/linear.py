@@ -60,15 +60,27 @@ def factors(scaled: Any) -> tuple[SuperLU, float]:
     """Of a sparse matrix of unit diagonal, and what was added to it so that it be positive; pivots stay on the diagonal, and
     are as those of Cholesky's root squared.
     """
+    if not np.all(np.isfinite(scaled.data)):
+        raise ValueError(
+            "the curvature of the log posterior is not finite: mend the prior or the light there"
+        )
     ridge = 0.0
     while True:
         matrix = sparse.csc_array(with_more_diagonal(scaled, np.full(scaled.shape[0], ridge)))
-        found = splu(
-            matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-        )
-        if found.U.diagonal().min() > _SAFE**2:
+        found = _symmetric_factors(matrix)
+        if found is not None and found.U.diagonal().min() > _SAFE**2:
             return found, ridge
         ridge = max(100 * ridge, _LEAST)
+
+
+def _symmetric_factors(matrix: Any) -> SuperLU | None:
+    """None of what is exactly singular."""
+    try:
+        return splu(
+            matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+        )
+    except RuntimeError:
+        return None
 
 
 def solve_within(matrix: Any, vector: np.ndarray, reach: np.ndarray) -> np.ndarray:
@@ -107,6 +119,12 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
         eigenvalues, vectors = np.linalg.eigh(scaled)
         found = (vectors / np.maximum(eigenvalues, _LEAST)) @ vectors.T
     return scale[:, None] * (0.5 * (found + found.T)) * scale
+
+
+def is_determined(matrix: np.ndarray) -> bool:
+    """Whether a symmetric matrix is far enough from singular, in units of its diagonal, for errors to mean something."""
+    scale = _to_unit_diagonal(matrix)
+    return _safe_root(scale[:, None] * matrix * scale) is not None
 
 
 def is_positive(matrix: Any) -> bool:

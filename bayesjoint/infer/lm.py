@@ -37,6 +37,10 @@ LONGEST_STEP = 2.0  # widths of the prior
 _SOFTEST = -0.6  # of the curvature of a block, what may be taken away
 
 
+class NotFiniteError(ValueError):
+    """The log posterior is not finite where an ascent was to start."""
+
+
 @dataclass
 class Climb:
     """State of one ascent: where it is, how far a step may reach, and the largest curvature met in each element."""
@@ -97,7 +101,7 @@ def climb(
     here = expand(z)
     state = Climb(z, here, _reach(here), np.full(len(z), 1e-300))
     if not np.isfinite(state.log_posterior):
-        raise ValueError(
+        raise NotFiniteError(
             f"the log posterior is not finite at the start: {blame(program, layout, z, args)}; give another "
             "start=, or mend the program there"
         )
@@ -166,8 +170,8 @@ def covariance_of(state: Climb) -> np.ndarray:
     """Inverse of the curvature, of likelihood and prior; positive definite also where one direction is all but free."""
     curvature = dense(state.curvature)
     if not is_positive(curvature):
-        eigenvalues = np.linalg.eigvalsh(curvature)
-        room = max(1e-12 * eigenvalues[-1], -2 * eigenvalues[0])
-        curvature = curvature + np.eye(len(curvature)) * room
+        unit = np.sqrt(np.maximum(curvature.diagonal(), 1e-12 * curvature.diagonal().max()))
+        eigenvalues = np.linalg.eigvalsh(curvature / np.outer(unit, unit))
+        curvature = curvature + np.diag(unit**2) * max(1e-12 * eigenvalues[-1], -2 * eigenvalues[0])
     covariance = inverse(curvature)
     return covariance + 1e-14 * np.diag(np.diag(covariance))

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.data.source_start import SourceStart
 from bayesjoint.infer.covariance import (
     Covariance,
-    SparseCovariance,
     is_determined,
     pack_covariance,
     root,
@@ -25,7 +25,8 @@ from bayesjoint.infer.goodness import judge_fit, judge_images
 from bayesjoint.infer.pixels import PixelFit, pixel_fits, rendered
 from bayesjoint.infer.space import Layout, Program
 from bayesjoint.infer.verdict import Verdict
-from bayesjoint.infer.windowed import expansion
+from bayesjoint.infer.windowed import LARGE, expansion
+from bayesjoint.model.scene import Scene
 
 _PLAIN = ("log_posterior", "iterations", "converged", "reason", "advice", "seconds")
 _MOST_ROWS, _MOST_VALUES = 60, 9  # written of a fit
@@ -55,6 +56,8 @@ class MapFit:
     seconds : float
     bands, image_names : tuple of str
         Of the images.
+    sources : SourceStart, optional
+        What these were told of sources.
     """
 
     values: dict[str, np.ndarray]
@@ -72,6 +75,7 @@ class MapFit:
     path: tuple[dict[str, float], ...] = field(default=(), repr=False)
     bands: tuple[str, ...] = ()
     image_names: tuple[str, ...] = ()
+    sources: SourceStart | None = field(default=None, repr=False)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -131,6 +135,16 @@ def pack_fit(fit: MapFit) -> dict[str, np.ndarray]:
     return arrays | {"plain": np.array(json.dumps(plain, default=float))}
 
 
+def means_and_noises(
+    program: Program, layout: Layout, z: np.ndarray, args: tuple
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Model pixels of the observed sites at z, and the noise of what `observe` made, as `pixel_fits` takes them."""
+    if isinstance(program, Scene) and layout.size > LARGE:  # its slopes may be more than memory holds
+        return jax.device_get(rendered(program, layout, jnp.asarray(z), args)[1]), {}
+    there = expansion(program, layout, args)(z)
+    return jax.device_get((there.means, there.noises))
+
+
 def unpack_fit(
     program: Program, images: Any, args: tuple, layout: Layout, packed: Mapping[str, Any]
 ) -> MapFit:
@@ -142,11 +156,7 @@ def unpack_fit(
     plain |= {
         "bands": tuple(getattr(images, "bands", ())),
         "image_names": tuple(getattr(images, "names", ())),
+        "sources": getattr(images, "sources", None),
     }
-    if isinstance(covariance, SparseCovariance):
-        means, noises = rendered(program, layout, jnp.asarray(z), args)[1], {}
-    else:
-        there = expansion(program, layout, args)(z)
-        means, noises = there.means, there.noises
-    pixels = pixel_fits(jax.device_get(means), jax.device_get(noises), images)
+    pixels = pixel_fits(*means_and_noises(program, layout, z, args), images)
     return MapFit(values, errors, z, covariance, layout, pixels, **plain)

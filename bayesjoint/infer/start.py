@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesjoint.compilation import quick_jit
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.data.source_start import FIELD_PLATES, SourceStart
 from bayesjoint.infer.space import Layout, Program, constrained_values, latent_plates, start_vector
 
 
@@ -36,7 +37,7 @@ def starting_point(program: Program, layout: Layout, args: tuple, given: Mapping
 
 
 def values_of_fit(program: Program, layout: Layout, args: tuple, fit: Any) -> dict[str, np.ndarray]:
-    """Another fit's values of the latents that have its names, of the bands and images that it knew.
+    """Another fit's values of the latents that have its names, of the bands, images and sources that it knew.
 
     Parameters
     ----------
@@ -46,15 +47,30 @@ def values_of_fit(program: Program, layout: Layout, args: tuple, fit: Any) -> di
     z = starting_point(program, layout, args, {})
     suggested = jax.device_get(_constrained(program, layout, z, args))
     plates, images = latent_plates(program, args), args[0]
-    here = {"band": images.bands, "image": images.names} if isinstance(images, ImageSet) else {}
-    there = {"band": fit.bands, "image": fit.image_names}
+    here = _labels(images.bands, images.names, images.sources) if isinstance(images, ImageSet) else {}
+    there = _labels(fit.bands, fit.image_names, fit.sources)
     found = {}
     for name in set(layout.names) & set(fit.values):
         new, old = np.array(suggested[name]), np.asarray(fit.values[name])
-        labels = [(here[plate], there[plate]) if plate in here else None for plate in plates[name]]
+        labels = [
+            (here[plate], there[plate]) if plate in here and plate in there else None
+            for plate in plates[name]
+        ]
         if new.ndim == old.ndim and (rows := _common(new.shape, old.shape, labels)):
             new[np.ix_(*rows[0])] = old[np.ix_(*rows[1])]
             found[name] = new
+    return found
+
+
+def _labels(
+    bands: Sequence[str], names: Sequence[str], sources: SourceStart | None
+) -> dict[str, Sequence[str]]:
+    """What stands along each plate of a program."""
+    found = {"band": bands, "image": names}
+    if sources is not None:
+        found["source"] = sources.names
+        for plate in FIELD_PLATES[1:]:
+            found[plate] = [sources.names[i] for i in sources.sampled(plate.removeprefix("free_"))]
     return found
 
 

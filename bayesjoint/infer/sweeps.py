@@ -74,7 +74,7 @@ class Swept(NamedTuple):
         return () if self.converged else ("raise max_iterations, or go on from here with start=fit",)
 
 
-def field_of(program: Any, images: Any, starts: int) -> Scene:
+def field_of(program: Any, images: Any, starts: int, max_sweeps: int) -> Scene:
     """The program, where it can be fitted by blocks."""
     if not isinstance(program, Scene) or not isinstance(images, ImageSet):
         raise ValueError(
@@ -83,6 +83,8 @@ def field_of(program: Any, images: Any, starts: int) -> Scene:
         )
     if starts != 1:
         raise ValueError(f'method="blocks" has one start, got starts={starts}: give start={{...}}')
+    if max_sweeps < 1:
+        raise ValueError(f'method="blocks" wants max_iterations, sweeps, from 1 on, got {max_sweeps}')
     return program
 
 
@@ -107,7 +109,7 @@ def sweep(
     converged = bool(left < tolerance)
     reason = f"a full step would gain {left:.1e} in log posterior"
     if not converged:
-        reason = f"stopped at {max_sweeps} sweeps with {left:.2g} in log posterior still to gain"
+        reason = f"stopped at {len(path)} sweeps with {left:.2g} in log posterior still to gain"
     value, means = field.pixels()
     return Swept(field.z, value, field.covariance(), means, path, converged, reason)
 

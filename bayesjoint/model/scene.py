@@ -74,12 +74,17 @@ def sample_sources(name: str, images: ImageSet, sources: SourceStart) -> list[An
     """Sample all sources of a field; the components to observe them by, of each kind and width of windows one."""
     field = _Field(name, sources)
     centre = _sample_centres(field)
-    scale = 10 * (jnp.abs(sources.flux) + 5 * sources.flux_error)
+    scale = flux_prior_width(sources.flux, sources.flux_error)
     with numpyro.plate("band", len(images.bands), dim=-2), numpyro.plate("source", len(sources), dim=-1):
         total = numpyro.sample(f"{name}_total", dist.Normal(0.0, scale))
     structure = _sample_shapes(field) if sources.of_kind("galaxy") else {}
     _report(sources, structure, centre, total)
     return _components(sources, centre, total, structure)
+
+
+def flux_prior_width(flux: Any, error: Any) -> Any:
+    """Standard deviation of the prior of fluxes that were found with an error."""
+    return 10 * (abs(flux) + 5 * error)
 
 
 class _Field(NamedTuple):

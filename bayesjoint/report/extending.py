@@ -18,14 +18,13 @@ import numpy as np
 from bayesjoint.data.image_set import ImageSet
 from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.draws import Draws
-from bayesjoint.infer.map_fit import MapFit
+from bayesjoint.infer.map_fit import MapFit, means_and_noises
 from bayesjoint.infer.methods import sampler_of
 from bayesjoint.infer.pixels import pixel_fits
 from bayesjoint.infer.roads import Made
 from bayesjoint.infer.sampler import chains_of, continue_program
 from bayesjoint.infer.space import Layout, Program, find_latents
 from bayesjoint.infer.target import Tuning
-from bayesjoint.infer.windowed import expansion
 from bayesjoint.report.posterior import Posterior
 
 STALE = 5  # batches in which the effective sample size may fail to grow
@@ -88,8 +87,7 @@ def model_images(
     None where the program does not render all of them.
     """
     best = draws.unconstrained.reshape(-1, layout.size)[np.argmax(draws.stats["lp"])]
-    there = expansion(program, layout, args)(best)
-    means, noises = jax.device_get((there.means, there.noises))
+    means, noises = means_and_noises(program, layout, best, args)
     fitted = pixel_fits(means, noises, images)
     if len(fitted) < len(images):
         return None, None

@@ -1,6 +1,8 @@
 """Covariances known by a sparse inverse: what is asked of them is what arrays answer."""
 
+import pickle
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from bayesjoint.infer.covariance import (
     variances_alone,
     within,
 )
+from bayesjoint.infer.linear import inverse
+from bayesjoint.infer.lm import covariance_of
 
 SIZES = (4, 3, 5)
 SHARED = np.arange(12, 14)
@@ -105,6 +109,21 @@ def test_a_direction_without_curvature_is_told(both):
     assert all(is_determined(one) for one in both)
     flat = sparse.csr_array(np.array([[1.0, 1.0], [1.0, 1.0 - 1e-13]]))
     assert not is_determined(SparseCovariance(flat, (np.arange(2),)))
+    assert not is_determined(inverse(flat.toarray()))
+
+
+def test_of_all_but_free_directions_errors_in_other_units_stay_what_they_are():
+    """Of a flux in nJy, beside a position known to 1e-4 arcsec and a direction without curvature."""
+    curvature = np.diag([1e8, 1e-8, 0.0])
+    curvature[:2, :2] += 0.3 * np.sqrt(1e8 * 1e-8) * (1 - np.eye(2))
+    found = covariance_of(SimpleNamespace(curvature=curvature))  # type: ignore[arg-type]
+    close(np.sqrt(np.diag(found))[:2], np.sqrt(np.diag(np.linalg.inv(curvature[:2, :2]))), 1e-6)
+
+
+def test_it_can_be_copied_and_pickled(both):
+    ours = next(one for one in both if isinstance(one, SparseCovariance))
+    ours.diagonal()
+    close(pickle.loads(pickle.dumps(ours)).diagonal(), ours.diagonal(), 1e-14)
 
 
 def test_it_can_be_put_in_a_file(both, tmp_path):

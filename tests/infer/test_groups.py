@@ -168,7 +168,12 @@ def test_a_cut_image_shows_what_the_whole_does(varying):
         stamps = [stamp / stamp.sum() for stamp in stamps]
         psf = bj.VaryingPSF(stamps, [(0, 0), (99, 0), (0, 79), (99, 79)])
     image = make_image((80, 100), 0.3, psf, angle=25.0)
-    light = bj.Sersic((6.0, -3.0), 0.6, 40.0, 1.5, 0.8, 100.0), bj.PointSource((7.5, -2.0), 400.0)
+    image.pixel_area = 1.02 * image.pixel_area  # as where the WCS distorts: a sky level is the whole image's
+    light = (
+        bj.Sersic((6.0, -3.0), 0.6, 40.0, 1.5, 0.8, 100.0),
+        bj.PointSource((7.5, -2.0), 400.0),
+        bj.FlatSky(30.0),
+    )
     box = Box(40, 8, 48, 64)
     cut = cut_image(image, box)
     whole = np.asarray(rendered(image, *light))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from bayesjoint.infer.linear import bounded, is_positive
+from bayesjoint.infer.linear import bounded, factors, is_positive
 
 CURVATURE = np.diag([4.0, 1.0, 9.0, 2.0, 5.0])
 NEAR = np.zeros(5)
@@ -60,3 +60,12 @@ def test_a_matrix_is_positive_or_not(kind):
     assert is_positive(kind(coupled))
     for softest, positive in ((-0.6, False), (0.0, True)):
         assert is_positive(kind(coupled + bounded(softer, coupled, NEAR[:2], softest))) == positive
+
+
+def test_what_is_exactly_singular_is_made_positive_and_what_is_not_finite_refused():
+    singular = sparse.csc_array(np.ones((2, 2)))
+    found, ridge = factors(singular)
+    np.testing.assert_allclose(found.solve(np.ones(2)), 0.5, rtol=1e-6)
+    assert 0 < ridge < 1e-6
+    with pytest.raises(ValueError, match="the curvature of the log posterior is not finite"):
+        factors(sparse.csc_array(np.array([[1.0, np.nan], [np.nan, 1.0]])))

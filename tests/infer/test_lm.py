@@ -10,6 +10,8 @@ import numpyro.distributions as dist
 import pytest
 
 import bayesjoint as bj
+from bayesjoint.infer.fit import _again
+from bayesjoint.infer.lm import NotFiniteError
 
 PROGRAM = bj.joint_model()
 
@@ -81,6 +83,19 @@ def test_several_starts_keep_the_best(cuspy):
     images, truth, best = cuspy
     fit = bj.fit_map(PROGRAM, images, start=start_at(truth, **POOR["all"]), starts=2)
     assert fit.log_posterior == pytest.approx(best.log_posterior, abs=1e-3)
+
+
+def test_a_further_start_comes_nearer_until_the_posterior_is_finite():
+    tried = []
+
+    def ascend(z):
+        tried.append(float(z[0]))
+        if z[0] > 0.6:
+            raise NotFiniteError("not finite at the start")
+        return z
+
+    assert _again(ascend, np.zeros(1), np.full(1, 2.0)) == 0.5 and tried == [2.0, 1.0, 0.5]
+    assert _again(ascend, np.ones(1), np.ones(1)) is None
 
 
 def test_no_convergence_is_data_with_advice(cuspy):

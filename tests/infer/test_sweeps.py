@@ -105,6 +105,11 @@ def test_a_fit_that_did_not_converge_says_so(images):
     assert not short.verdict.trusted
 
 
+def test_fewer_than_one_sweep_are_refused(images):
+    with pytest.raises(ValueError, match="wants max_iterations, sweeps, from 1 on, got 0"):
+        bj.fit_map(PROGRAM, images, method="blocks", max_iterations=0)
+
+
 def test_other_pixel_grids_and_no_sky():
     """Images smaller than a window are seen whole by every block."""
     found = field(names=("r", "W1"))

@@ -146,6 +146,15 @@ def test_correlated_residuals():
     assert "too small" in finding.advice
 
 
+def test_sharpened_residuals():
+    noise = np.random.default_rng(3).normal(size=(120, 120))
+    sharp = noise - 0.25 * (np.roll(noise, 1, 0) + np.roll(noise, 1, 1))
+    sharp /= sharp.std()
+    (*_, finding) = judge_images([goodness("r", sharp, 0 * sharp, np.ones(sharp.shape))])
+    assert finding.severity == "warning" and finding.figure < -0.15
+    assert "sharpened" in finding.advice and "faint light" not in finding.advice
+
+
 def test_correlation_passes_over_masked_pixels():
     residual = RNG.normal(size=(200, 200))
     used = np.zeros((200, 200), bool)
@@ -166,6 +175,7 @@ def test_fit():
     assert severities(judge_fit(True, chi2_per_dof=1.3)) == ["ok", "warning"]
     assert severities(judge_fit(True, chi2_per_dof=5.0)) == ["ok", "fail"]
     assert severities(judge_fit(True, chi2_per_dof=1.0, largest_error=100.0)) == ["ok", "warning"]
+    assert severities(judge_fit(True, chi2_per_dof=0.85, parameters=10, pixels=266)) == ["ok"]
     assert severities(judge_fit(True, parameters=22, pixels=23)) == ["ok"]
     assert "22 parameters for 16 pixels" in judge_fit(True, parameters=22, pixels=16)[1].what
     assert "start at q = 0.8" in str(judge_fit(False, "stuck", advice=("start at q = 0.8",))[0])

@@ -1,0 +1,56 @@
+"""Sources that a fit has left in the images are found there, and nothing else is."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers.fields import GALAXIES, field, light_of
+from helpers.scenes import rendered
+
+import bayesjoint as bj
+
+HIDDEN = 2  # of the galaxies
+
+
+@pytest.fixture(scope="module")
+def case():
+    """Images, the table without one galaxy, and a fit as good as the truth but for that and 2 % of all light."""
+    images = field(names=("r", "W1"))
+    table = bj.find_sources(images)
+    place = np.stack([table["east"], table["north"]], axis=1)
+    own = int(np.argmin(np.hypot(*(place - GALAXIES[HIDDEN][:2]).T)))
+    models = []
+    for band, image in enumerate(images):
+        light = light_of(band)
+        del light[HIDDEN]
+        models.append(SimpleNamespace(model=1.02 * np.asarray(rendered(image, *light))))
+    fit = SimpleNamespace(images=tuple(models), image_names=images.names)
+    table.remove_row(own)
+    return images, table, fit
+
+
+def test_what_was_missed_is_added_and_nothing_else(case):
+    images, table, fit = case
+    more = bj.add_sources(fit, images, table)
+    assert len(more) == len(table) + 1 and list(more["name"][:-1]) == list(table["name"])
+    new = more[-1]
+    assert new["name"] not in table["name"] and new["kind"] == "galaxy"
+    assert np.hypot(new["east"] - GALAXIES[HIDDEN][0], new["north"] - GALAXIES[HIDDEN][1]) < 0.3
+    assert new["flux_r"] == pytest.approx(GALAXIES[HIDDEN][6][0], rel=0.2)
+    assert len(images.with_sources(more).sources) == len(more)
+
+
+def test_nothing_is_added_where_nothing_is_missed(case):
+    images, table, _ = case
+    whole = [
+        SimpleNamespace(model=np.asarray(rendered(image, *light_of(band))))
+        for band, image in enumerate(images)
+    ]
+    same = bj.add_sources(SimpleNamespace(images=whole, image_names=images.names), images, table)
+    assert list(same["name"]) == list(table["name"]) and same is not table
+
+
+def test_a_fit_of_other_images_is_refused(case):
+    images, table, fit = case
+    with pytest.raises(ValueError, match=r"the fit is of other images: r, W1, and 'W1' .* give bj.fit_map"):
+        bj.add_sources(fit, bj.ImageSet(list(images)[1:]), table)
