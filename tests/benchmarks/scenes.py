@@ -1,10 +1,11 @@
 """Fields of many sources: what is found, how well it is fitted, and what it costs; writes docs/benchmarks/scenes.md.
 
-    python tests/benchmarks/scenes.py [--parts groups,sampled,grouped,fluxes,observed,sources,blocks,images,pruning]
+    python tests/benchmarks/scenes.py [--parts groups,missed,sampled,grouped,fluxes,observed,sources,blocks,images,pruning]
         [--groups FOLDER ...] [--observed FOLDER] [--results FOLDER] [--page docs/benchmarks/scenes.md]
 
-`--groups` takes folders with NNN_{r,W1,NUV}.fits (HDU 0 data, WCS, ZPT, BAND; INVVAR; PSF) and NNN_truth.json: `galaxies`, a
-list of east, north, q, pa, n, re and flux, a dict by band in the files' units. Each case runs in a process of its own.
+`--groups` takes folders with NNN_{r,W1,NUV}.fits (HDU 0 data, WCS, ZPT, BAND; INVVAR; PSF; TRUTH) and NNN_truth.json:
+`galaxies`, a list of east, north, q, pa, n, re and flux, a dict by band in the files' units. Each case runs in a process
+of its own.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
-import scenes_fluxes
+import scenes_missed
 import scenes_observed
-import scenes_sampled
-from machine import markdown_table, measured
+from machine import measured
 from performance import run
 from scenes_fluxes import fluxes
+from scenes_page import BANDS, SIDE, page
 from scenes_sampled import grouped, sampled
 
 COUNTS = (1, 5, 20, 100, 200, 1000)
@@ -35,8 +37,6 @@ IMAGES = (1, 3, 9, 27)
 PRUNED = (100, 200)
 GROUPED = (5, 20, 100)
 BY_BLOCKS = ((200, 5), (1000, 5), (5000, 1))  # sources and images
-BANDS = 5
-SIDE = 50  # pixels, whose square there is for each source
 SIGMA = 10.0  # nJy a pixel
 
 
@@ -46,7 +46,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--parts", default="groups,sampled,grouped,fluxes,observed,sources,blocks,images,pruning"
+        "--parts", default="groups,missed,sampled,grouped,fluxes,observed,sources,blocks,images,pruning"
     )
     parser.add_argument("--groups", type=Path, nargs="*", default=[])
     parser.add_argument("--observed", type=Path, default=os.environ.get("BAYESJOINT_DATA"))
@@ -76,6 +76,8 @@ def cases(part: str, args: argparse.Namespace) -> list[dict]:
     if part in ("groups", "sampled"):
         truths = sorted(path for folder in args.groups for path in folder.glob("*_truth.json"))
         return [{"group": str(path).removesuffix("_truth.json"), "part": part} for path in truths]
+    if part == "missed":
+        return [{"folder": str(folder), "part": part} for folder in args.groups]
     if part == "fluxes":
         return [case | {"part": part} for case in cases("groups", args)[:1]]
     if part == "sources":
@@ -117,6 +119,8 @@ def one_case(case: dict) -> dict[str, Any]:
 
     if "field" in case:
         return scenes_observed.fitted(case["field"], case["figures"])
+    if "folder" in case:
+        return scenes_missed.missed(case["folder"], read_group)
     images, truth = (
         read_group(case["group"]) if "group" in case else simulated(case["sources"], case["images"])
     )
@@ -142,6 +146,8 @@ def one_case(case: dict) -> dict[str, Any]:
         )
         seconds.append(time.perf_counter() - since)
     row = compared(images, fit, truth)
+    if "group" in case:
+        row["noise_chi2"] = noise_chi2(images, case["group"])
     return row | {
         "parameters": fit.layout.size,
         "pixels": int(fit.pixels.sum()),
@@ -222,6 +228,15 @@ def read_group(prefix: str) -> tuple[Any, dict[str, np.ndarray]]:
     return images, {"place": place, "flux": flux, **shapes}
 
 
+def noise_chi2(images, prefix: str) -> list[float]:
+    """Per pixel of each image of a group, that of the noise: of the true pixels."""
+    found = []
+    for image in images:
+        true = fits.getdata(f"{prefix}_{image.band}.fits", "TRUTH") * 10 ** (0.4 * (31.4 - image.zeropoint))
+        found.append(float(np.mean(np.asarray(image.invvar) * (np.asarray(image.data) - true) ** 2)))
+    return found
+
+
 def simulated(count: int, number: int) -> tuple[Any, dict[str, np.ndarray]]:
     """A square field of galaxies, `SIDE`^2 pixels for each, in images of as many bands."""
     import jax
@@ -259,137 +274,6 @@ def simulated(count: int, number: int) -> tuple[Any, dict[str, np.ndarray]]:
         light = bj.Windowed(bj.Sersic(place, **shape, Ie=jnp.asarray(flux[:, i]) / unit.flux))
         images.append(blank.with_data(np.asarray(draw(blank, light)) + rng.normal(0, SIGMA, (side, side))))
     return bj.ImageSet(images), {"place": place, "flux": flux, **shape}
-
-
-def page(found: dict[str, dict]) -> str:
-    """Markdown of the parts that are there."""
-    texts = [
-        "# Fields of many sources\n\nFound by `find_sources`, fitted by `scene_model` from what it gives, without "
-        "touching anything. Made by\n`python tests/benchmarks/scenes.py`.\n"
-    ]
-    writers = {
-        "groups": groups,
-        "sampled": scenes_sampled.page,
-        "grouped": scenes_sampled.grouped_page,
-        "fluxes": scenes_fluxes.page,
-        "observed": scenes_observed.page,
-        "sources": costs,
-        "blocks": costs,
-        "images": costs,
-        "pruning": left,
-    }
-    for part, write in writers.items():
-        if part in found:
-            texts.append(HEADS[part] + write(found[part]["found"]) + "\n" + found[part]["measured"] + "\n")
-    return "\n".join(texts)
-
-
-HEADS = {
-    "groups": """## Groups simulated with GalSim in r, W1 and NUV
-
-Errors are those of the best fit's Gaussian. AstroPhot 0.18 on the same scenes, measured apart, from sources found by
-photutils: 68 and 95 % intervals hold W1 fluxes in 21 and 31 %, r in 17 and 34 %, NUV in 66 and 100 %; one of six fits of
-five galaxies ends in success, in 6 to 64 s; of thirty galaxies chi²/dof is 2.3 after 400 s and 2.4 GB.
-
-""",
-    "sampled": "## The same groups sampled\n\n`bj.sample` with its defaults, 4 chains of 1000 draws; seconds from the "
-    "table of sources to the verdict.\n\n",
-    "grouped": f"## Fields of {BANDS} bands sampled group by group\n\n`bj.sample_groups` with its defaults, 4 chains of "
-    "1000 draws of each group, after the fit and with nothing compiled before.\n\n",
-    "fluxes": """## Fluxes over 50 realisations of the noise
-
-The first group, from detection to the best fit each time, beside apertures at the true places that know the sky and what
-each galaxy alone would lose. Bias of each galaxy; root mean square error of all over their mean flux.
-
-""",
-    "observed": """## Observed fields
-
-As detection gives them but for the field of the spiral (gama202627), where what is fainter than 100 sigma is masked, the
-spiral is a bulge and a disc, and the star beside it is without its saturated core.
-
-""",
-    "sources": f'## Cost against the number of sources, {BANDS} bands\n\nGalaxies of Re 0.6 to 1.2", one to {SIDE}² px.\n\n',
-    "blocks": "## By blocks\n\nThe same fields, and one so large that one matrix of all its latents takes 10 GB, by "
-    '`bj.fit_map(..., method="blocks")`;\niterations are sweeps over all blocks. Before '
-    "steps knew how pixels move with sources; the 5000 beside other work.\n\n",
-    "images": "## Cost against the number of images, 5 sources\n\n",
-    "pruning": f"## What `prune_sources` leaves, {BANDS} bands\n\nThe same fields, after their first fit.\n\n",
-}
-
-
-def groups(rows: list[dict]) -> str:
-    """Table of the groups, and coverage of all their fluxes by band."""
-    table = [
-        (
-            row["group"],
-            f"{row['matched']} of {row['true']}, {row['spurious']}",
-            ", ".join(f"{x:.3f}" for x in row["chi2"]),
-            row["parameters"],
-            row["iterations"] if row["converged"] else f"{row['iterations']}, not converged",
-            *(f"{row[key]:.1f}" for key in ("find_seconds", "cold_seconds", "warm_seconds", "peak_gb")),
-        )
-        for row in rows
-    ]
-    columns = (
-        "group",
-        "found, spurious",
-        "chi²/pixel",
-        "parameters",
-        "iterations",
-        "find, s",
-        "fit cold, s",
-        "warm, s",
-    )
-    pulls = np.array([pull for row in rows for pull in row["pulls"]])
-    covered = [
-        (
-            band,
-            len(pulls),
-            *(f"{np.mean(np.abs(pulls[:, i]) < edge):.2f}" for edge in (0.9945, 1.96)),
-            f"{pulls[:, i].mean():+.2f}",
-        )
-        for i, band in enumerate(rows[0]["bands"])
-    ]
-    names = ("flux in", "galaxies", "within 68 %", "within 95 %", "mean deviation, sigma")
-    return markdown_table((*columns, "peak, GB"), table) + "\n" + markdown_table(names, covered)
-
-
-def costs(rows: list[dict]) -> str:
-    """Table of what each case cost."""
-    table = [
-        (
-            *(row[key] for key in ("sources", "images", "pixels", "parameters", "iterations")),
-            f"{row['matched']} of {row['true']}, {row['spurious']}",
-            *(f"{row[key]:.1f}" for key in ("find_seconds", "cold_seconds")),
-            f"{row['warm_seconds']:.1f}" if row["warm_seconds"] else "",
-            f"{(row['warm_seconds'] or row['cold_seconds']) / max(row['iterations'], 1):.2f}",
-            f"{row['gradient_ms']:.0f}" if row["gradient_ms"] else "",
-            f"{row['peak_gb']:.1f}",
-            ", ".join(f"{100 * part:.1f}" for part in row["held"]),
-        )
-        for row in rows
-    ]
-    columns = (
-        "sources",
-        "images",
-        "pixels",
-        "parameters",
-        "iterations",
-        "found, spurious",
-        "find, s",
-        "fit cold, s",
-    )
-    more = ("warm, s", "a step, s", "gradient, ms", "peak, GB", "fluxes within 68, 95 %")
-    return markdown_table((*columns, *more), table)
-
-
-def left(rows: list[dict]) -> str:
-    """Table of what pruning leaves."""
-    counts = [
-        (row["sources"], *(row[key] for key in ("true", "true_left", "spurious", "spurious_left")))
-        for row in rows
-    ]
-    return markdown_table(("sources", "found", "of them kept", "spurious", "of them kept"), counts)
 
 
 if __name__ == "__main__":

@@ -33,18 +33,23 @@ def fitted(folder: str, figures: str) -> dict[str, Any]:
             images = _without_saturated(images, bj)
         found = len(table)
         table, others = edited(name, table)
+        asked = len(table)
         first = bj.fit_map(bj.scene_model(), images.with_sources(table, mask_others=others), progress=False)
+        if not others:  # none are meant to be left
+            table = bj.add_sources(first, images, table)
+            first = bj.fit_map(bj.scene_model(), images.with_sources(table), start=first, progress=False)
         pruned = bj.prune_sources(first, table)
         kept = pruned[[not reason for reason in pruned["dropped"]]]
         images = images.with_sources(kept, mask_others=others)
         fit = bj.fit_map(bj.scene_model(), images, progress=False)
         seconds = time.perf_counter() - began
-        bj.plot_images(images, fit).savefig(Path(figures) / f"field_{name}.png", dpi=100)
+        bj.plot_images(images, fit).savefig(Path(figures) / f"field_{name}.png", dpi=200)
     clear = [_outside(image, one) for image, one in zip(images, fit.images, strict=True)]
     return {
         "name": name,
         "found": found,
-        "asked": len(table),
+        "asked": asked,
+        "added": len(table) - asked,
         "kept": len(kept),
         "dropped": [f"{row['name']}: {row['dropped']}" for row in pruned if row["dropped"]],
         "parameters": fit.layout.size,
@@ -60,7 +65,11 @@ def fitted(folder: str, figures: str) -> dict[str, Any]:
 
 
 def edited(name: str, table: Any) -> tuple[Any, bool]:
-    """What a person would change in the table: of the spiral's field the bright sources are modelled, others masked."""
+    """What a person would change in the table: of the spiral's field the bright sources are modelled, others masked; the
+    brightest galaxy of the group is a bulge and what is about it.
+    """
+    if name == "kids_viking_group":
+        table["kind"][int(np.argmax(table["snr"]))] = "bulge+disc"
     if name != "gama202627":
         return table, False
     table = table[table["snr"] > 100]
@@ -104,8 +113,9 @@ def page(rows: list[dict]) -> str:
     for row in rows:
         state = f"{row['iterations']} iterations" if row["converged"] else "NOT converged"
         texts.append(
-            f"### {row['name']}\n\n{row['found']} sources found, {row['asked']} modelled, {row['kept']} after pruning; "
-            f"{row['parameters']} parameters, {state}, {row['seconds']:.0f} s from detection to the second fit.\n"
+            f"### {row['name']}\n\n{row['found']} sources found, {row['asked']} modelled, {row['added']} more found in what "
+            f"that left, {row['kept']} after pruning; {row['parameters']} parameters, {state}, {row['seconds']:.0f} s from "
+            "detection to the last fit.\n"
         )
         texts.append("".join(f"- pruned {text}\n" for text in row["dropped"]))
         columns = ["chi²/pixel", *row["images"]]
