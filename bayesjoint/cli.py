@@ -1,7 +1,4 @@
-"""The `bayesjoint` command: fit FITS images, tell what they hold, run the demonstration.
-
-Heavy libraries are imported by the commands that need them, so that --help answers at once.
-"""
+"""The `bayesjoint` command: fit FITS images, tell what they hold, run the demonstration."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, get_args
 
 from bayesjoint import __version__
+from bayesjoint.data.hdus import BAND_KEYWORDS, WEIGHTS, ZEROPOINT_KEYWORDS
 from bayesjoint.infer.methods import Method
 from bayesjoint.infer.roads import Likelihood
 
@@ -68,8 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
         "fit",
         parents=[_image_options(), _sampling_options()],
         help="fit one Sersic galaxy to images of any telescopes",
-        description="Fit one Sersic galaxy of shared structure to FITS images: data and WCS in HDU 0, "
-        "keywords ZPT and BAND, extensions INVVAR (or SIGMA, VARIANCE), MASK and PSF. Options give what a file lacks.",
+        description="Fit one Sersic galaxy of shared structure to FITS images: data and WCS in the first HDU that holds an "
+        f"image, keywords {'/'.join(ZEROPOINT_KEYWORDS)} and {'/'.join(BAND_KEYWORDS)}, extensions "
+        f"{'/'.join(WEIGHTS)}, MASK and PSF. Options give what a file lacks.",
         epilog="example: bayesjoint fit NUV.fits r.fits Ks.fits --psf NUV=gaussian:5.3 --out result",
     )
     fit.add_argument("--out", required=True, metavar="DIR", help="folder for posterior, tables and figures")

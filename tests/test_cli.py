@@ -16,6 +16,7 @@ import bayesjoint as bj
 from bayesjoint import cli, demo, output, pipeline
 from bayesjoint.cli import main
 from bayesjoint.compilation import enable_compilation_cache
+from bayesjoint.data.hdus import WEIGHTS
 from bayesjoint.infer import chains
 from bayesjoint.options import keyed, parse_position
 
@@ -418,6 +419,13 @@ def test_help_and_version(option):
     assert done.returncode == 0, done.stderr
     assert "bayesjoint" in done.stdout
     assert "bayesjoint" in done.stdout
+
+
+def test_help_of_fit_names_all_extensions_that_are_read(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    told = capsys.readouterr().out
+    assert [name for name in WEIGHTS if name not in told] == []
 
 
 def test_programs_loaded_from_the_cache_are_not_reported(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 
 from bayesjoint.infer.checkpoint import Checkpoint
 from bayesjoint.infer.compress import Fitted, exact_log_posteriors
-from bayesjoint.infer.draws import Draws, constrain, value_dims
+from bayesjoint.infer.draws import Draws, Importance, constrain, value_dims
 from bayesjoint.infer.importance import effective_number, smoothed
 from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.nuts import run_nuts
@@ -24,6 +24,15 @@ Likelihood = Literal["auto", "compressed", "exact"]
 # which likelihood was sampled in the end: the one compressed about the fit, or about the first draws, the latter made exact
 # by importance ratios, the exact one, or the exact one in the region of earlier draws
 Road = Literal["compressed", "recompressed", "corrected", "exact", "regional"]
+_IN_WORDS = {
+    "compressed": "compressed about the fit",
+    "recompressed": "compressed about draws",
+    "corrected": "compressed, corrected by exact renders",
+    "exact": "exact",
+    "regional": "exact, in the region of earlier draws",
+    "laplace": "exact, at draws of the fit's Gaussian",
+    "svi": "exact, at draws of the variational Gaussian",
+}
 Sampler = Callable[..., Chains]
 
 TRAINING_DRAWS = 256
@@ -202,4 +211,12 @@ def corrected(run: Run, draws: Draws) -> Draws | None:
         seconds=draws.seconds | {"correct": time.perf_counter() - began},
         likelihood_errors=None,
         road="corrected",
+        importance=Importance(weighted.k_hat, weighted.effective, exact.size, True),
     )
+
+
+def in_words(runs: Sequence[Draws]) -> str:
+    """Which likelihoods made draws, and the largest k-hat of the importance ratios that had a part in it."""
+    found = dict.fromkeys(_IN_WORDS.get(draws.road or draws.method, "") for draws in runs)
+    k_hats = [draws.importance.k_hat for draws in runs if draws.importance is not None]
+    return "; ".join(found) + (f" (PSIS k-hat {max(k_hats):.2f})" if k_hats else "")

@@ -29,7 +29,7 @@ class Trend:
     of anything else (ellipticity, centre) in standard deviations of its prior. The functions of ln wavelength are
 
     - Legendre polynomials of degree 1 to `order`, from -1 to 1 over the wavelengths given (0: no change);
-    - or a natural cubic spline through free values at `knots`;
+    - or a natural cubic spline through free values at `knots`, straight beyond the outer ones;
     - or a Gaussian process of Matern-3/2 covariance with this `length` (Rasmussen & Williams 2006, eq. 4.17);
     - or, without wavelengths, nothing smooth: each band departs on its own, as in a hierarchy.
 
@@ -129,7 +129,9 @@ class Trend:
         if self.knots is not None:
             own = isinstance(self.knots, tuple)
             knots = np.log(self.knots) if own else np.linspace(x.min(), x.max(), self.knots)
-            return CubicSpline(knots, np.eye(len(knots)), bc_type="natural")(x)
+            spline = CubicSpline(knots, np.eye(len(knots)), bc_type="natural")
+            inside = np.clip(x, knots[0], knots[-1])
+            return spline(inside) + (x - inside)[:, None] * spline(inside, 1)
         span = np.ptp(x)
         scaled = (2 * x - x.min() - x.max()) / (span if span > 0 else 1.0)
         return legendre.legvander(scaled, self.order or 0)[:, 1:]

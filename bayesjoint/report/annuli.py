@@ -63,9 +63,13 @@ def edges_of(finest: float, reach: float) -> np.ndarray:
     return np.array(edges)
 
 
-def without_empty_core(image: Image, axes: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Edges of which the innermost annulus reaches a pixel with weight: of a flat or masked core the first are one."""
-    nearest = float(np.min(axes[image.invvar > 0]))
+def nearest_pixel(image: Image, axes: np.ndarray) -> float:
+    """Least semi-major axis, arcsec, of the pixels with weight."""
+    return float(np.min(axes[image.invvar > 0]))
+
+
+def without_empty_core(edges: np.ndarray, nearest: float) -> np.ndarray:
+    """Edges of which the innermost annulus reaches a pixel at `nearest`: of a flat or masked core the first are one."""
     first = min(int(np.searchsorted(edges, nearest, side="right")), len(edges) - 1)
     return np.concatenate([edges[:1], edges[first:]])
 

@@ -28,6 +28,7 @@ from bayesjoint.data.image_set import ImageSet
 from bayesjoint.data.source_start import SourceStart
 from bayesjoint.data.source_ties import Structure
 from bayesjoint.infer.draws import Draws
+from bayesjoint.infer.roads import in_words
 from bayesjoint.report.psf_record import psf_record, psf_stamps, recorded_psf
 
 PACKAGES = ("bayesjoint", "jax", "numpyro", "arviz", "astropy", "numpy", "scipy")
@@ -208,16 +209,19 @@ def run_record(
     draws: Draws, images: ImageSet, fit: Any = None, provenance: Mapping[str, Any] | None = None
 ) -> dict[str, str | int | float]:
     """How a posterior was made, as attributes of its file: settings, names, the fit, versions."""
-    return describe_run(provenance) | {
+    road, is_exact = in_words([draws]), draws.likelihood_errors is None and draws.road != "corrected"
+    gaussian = None if draws.importance is None or draws.road else draws.importance._asdict()
+    told = {"road": road} if road else {}
+    return describe_run({**told, **(provenance or {})}) | {
         "seed": int(draws.seed),
         "warmup": int(draws.warmup),
         "interrupted": int(draws.interrupted),
         "seconds": json.dumps(_plain(draws.seconds)),
         "step_size": json.dumps(_plain(np.ravel(draws.step_size))),
-        "likelihood": "exact" if draws.likelihood_errors is None else "compressed",
+        "likelihood": "exact" if is_exact else "compressed",
         "incompressible": draws.incompressible,
         "method": draws.method,
-        "importance": json.dumps(None if draws.importance is None else _plain(draws.importance._asdict())),
+        "importance": json.dumps(_plain(gaussian)),
         "log_evidence": json.dumps(_plain(draws.log_evidence)),
         "likelihood_errors": json.dumps(_plain(draws.likelihood_errors)),
         "ends": json.dumps(_plain(draws.ends)),

@@ -35,6 +35,7 @@ def assess(
     importance: Importance | None = None,
     method: str = "nuts",
     narrowing: float | None = None,
+    road: str = "",
 ) -> Verdict:
     """Whether to trust a posterior.
 
@@ -64,6 +65,8 @@ def assess(
         What made the draws.
     narrowing : float, optional
         Of a field sampled in groups: see `infer.groups`.
+    road : str
+        Which likelihood made the draws, in words.
     """
     scalars = [q for q in found if q.parameter != "mag"]
     if importance is not None:
@@ -84,6 +87,8 @@ def assess(
         findings.append(
             Finding("note", f"the exact likelihood was sampled, as {incompressible} cannot be compressed")
         )
+    elif road and likelihood_errors is None and importance is None:
+        findings.append(Finding("note", f"the likelihood that made the draws: {road}"))
     ratios = {q.label: q.draws for q in scalars if q.source and q.parameter == "q"}
     bounded = {q.label: (q.draws, *(ends or {})[q.site]) for q in scalars if q.site in (ends or {})}
     findings += judge_edges({label: b for label, b in bounded.items() if label not in ratios}, ratios)

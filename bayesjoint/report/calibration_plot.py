@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from bayesjoint.report.style import DRAWS_COLOUR, PAGE_WIDTH, PALETTE, paper_style
+from bayesjoint.report.style import DRAWS_COLOUR, PAGE_WIDTH, paper_style
 
 if TYPE_CHECKING:
     from bayesjoint.report.calibration import Calibration
@@ -54,6 +54,8 @@ def plot_calibration(
         _coverage(axes[len(columns)], found.rank[:, columns])
         for ax in axes[len(columns) + 1 :]:
             ax.remove()
+        fig.supxlabel("rank of the truth among the draws", fontsize=7)
+        fig.supylabel("simulations", fontsize=7)
     return fig
 
 
@@ -68,17 +70,18 @@ def _histogram(ax: Axes, rank: np.ndarray, bins: int) -> None:
 
 
 def _coverage(ax: Axes, rank: np.ndarray) -> None:
-    """Share within each interval minus its probability, of every scalar."""
+    """Share within each interval minus its probability, a line for every scalar."""
     probability = np.linspace(0.01, 0.99, 99)
     distance = 2 * np.abs(rank - 0.5)
     count = max(len(rank), 1)
     band = 1.96 * np.sqrt(probability * (1 - probability) / count)
     ax.fill_between(probability, -band, band, color=_GREY, lw=0)
-    for i, column in enumerate(distance.T):
+    for column in distance.T:
         column = column[~np.isnan(column)]
         share = np.mean(column[:, None] < probability, axis=0) if column.size else np.full(99, np.nan)
-        ax.plot(probability, share - probability, lw=0.7, color=PALETTE[i % len(PALETTE)])
+        ax.plot(probability, share - probability, lw=0.5, color=DRAWS_COLOUR, alpha=0.6)
     ax.axhline(0, color="black", lw=0.6)
     ax.set(xlim=(0, 1), xticks=(0, 0.5, 1))
     ax.set_xticklabels(("0", "0.5", "1"))
-    ax.set_title("coverage - probability", fontsize=7)
+    ax.set_xlabel("probability", fontsize=6)
+    ax.set_title("coverage $-$ probability, each", fontsize=7)

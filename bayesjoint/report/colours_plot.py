@@ -81,7 +81,7 @@ def plot_magnitudes(
             x, one = names.index(flux.image or flux.band) + shift, magnitude_estimate(flux)
             if one.limit is None:
                 _bars(ax, one, one.draws, x, colour, upright=True)
-            else:
+            elif np.isfinite(one.limit.value):
                 _arrow(ax, (x, one.limit.value), (0, -16), colour, "_")
             if truth is not None:
                 ax.plot(x, truth, **_TRUTH)
@@ -143,7 +143,7 @@ def _colour_line(ax: Axes, y: int, one: Estimate, truth: float | None, colour: s
 def _bars(ax: Axes, one: Estimate, draws: np.ndarray, place: float, colour: str, upright: bool) -> None:
     """The median with a 68 % (thick) and a 95 % bar (thin), along y if upright."""
     levels = [0.025, (1 - one.probability) / 2, 0.5, (1 + one.probability) / 2, 0.975]
-    low, inner_low, middle, inner_high, high = np.quantile(draws, levels, method="nearest")
+    low, inner_low, middle, inner_high, high = np.nanquantile(draws, levels, method="nearest")
     marker = {
         "marker": "o",
         "color": colour,

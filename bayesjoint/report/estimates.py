@@ -18,7 +18,8 @@ class Estimate:
     name : str
     unit : str
     draws : array (chains, draws)
-        Infinite where a magnitude's flux is zero or less.
+        Infinite where a magnitude's flux is zero or less; NaN where that is so of both fluxes of a colour, which median and
+        interval leave out.
     probability : float
         That the equal-tailed interval (lower, upper) holds.
     limit : Limit or None
@@ -40,7 +41,7 @@ class Estimate:
     @property
     def median(self) -> float:
         """Median of the draws."""
-        return float(np.median(self.draws))
+        return float(np.median(self._told))
 
     @property
     def mean(self) -> float:
@@ -66,7 +67,7 @@ class Estimate:
     def interval(self) -> tuple[float, float]:
         """Equal-tailed interval of the stated probability; where there is a limit, from there to infinity."""
         if self.limit is None:
-            lower, upper = interval(self.draws, self.probability)
+            lower, upper = interval(self._told, self.probability)
             return float(lower), float(upper)
         bounds = {">": (self.limit.value, np.inf), "<": (-np.inf, self.limit.value)}
         return bounds.get(self.limit.direction, (-np.inf, np.inf))
@@ -75,6 +76,12 @@ class Estimate:
     def covariance(self) -> np.ndarray:
         """Variance of the draws as a matrix (1, 1)."""
         return np.array([[self.sd**2]])
+
+    @property
+    def _told(self) -> np.ndarray:
+        """The draws that are numbers; all where none is."""
+        told = self.draws[~np.isnan(self.draws)]
+        return told if told.size else self.draws
 
     @property
     def _finite(self) -> np.ndarray:

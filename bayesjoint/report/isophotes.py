@@ -13,6 +13,7 @@ from bayesjoint.report.annuli import (
     annuli_of,
     edges_of,
     mean_errors,
+    nearest_pixel,
     semi_major_axes,
     without_empty_core,
 )
@@ -57,7 +58,7 @@ def isophotes(
     more: Sequence[Any],
     bands: Sequence[str],
     source: Any,
-    finest: float = 0.0,
+    together: bool = False,
 ) -> list[Isophotes]:
     """Isophotes of a source in some bands, in annuli of the shape that it has in the first.
 
@@ -65,8 +66,8 @@ def isophotes(
     ----------
     source : str or tuple of str, optional
         As in `Posterior.surface_brightness`.
-    finest : float
-        Least width of annuli, arcsec: at least a pixel of each image.
+    together : bool
+        Whether the annuli of all images have the same edges, which the coarsest pixels and the emptiest core set.
 
     Raises
     ------
@@ -79,9 +80,13 @@ def isophotes(
     some = draws[np.linspace(0, len(draws) - 1, min(_DRAWS, len(draws))).astype(int)]
     best = draws[np.argmax(posterior.idata.sample_stats["lp"].values)]
     there = [source_pixels(program, layout, best, args, name, sources) for name in names]
-    shape = np.asarray(there[0].centre, float), float(there[0].q), float(there[0].pa)
+    centre, q, pa = np.asarray(there[0].centre, float), float(there[0].q), float(there[0].pa)
     images = [posterior.images[name] for name in names]
-    rings = [_annuli(image, one.own, shape, finest) for image, one in zip(images, there, strict=True)]
+    axes = [semi_major_axes(image, centre, q, pa) for image in images]
+    edges = _edges(images, axes, together)
+    rings = [
+        _annuli(image, one.own, a, q, e) for image, one, a, e in zip(images, there, axes, edges, strict=True)
+    ]
     smallest = min(image.pixel_scale for image in images)
     farthest = max(float(one.radii[-1]) for one in rings)
     radii = np.geomspace(0.3 * smallest, max(farthest, smallest), _RADII)
@@ -97,11 +102,21 @@ def isophotes(
     return found
 
 
-def _annuli(image: Any, own: np.ndarray, shape: tuple, finest: float) -> Annuli:
+def _edges(images: Sequence[Any], axes: Sequence[np.ndarray], together: bool) -> list[np.ndarray]:
+    """Edges of each image's annuli, by its pixels and its core; or the same of all, by what suits the last of them."""
+    numbers = np.array(
+        [
+            (image.pixel_scale, nearest_pixel(image, own), own.max())
+            for image, own in zip(images, axes, strict=True)
+        ]
+    )
+    if together:
+        numbers[:] = numbers.max(axis=0)
+    return [without_empty_core(edges_of(width, reach), nearest) for width, nearest, reach in numbers]
+
+
+def _annuli(image: Any, own: np.ndarray, axes: np.ndarray, q: float, edges: np.ndarray) -> Annuli:
     """Annuli as far as the model stands out of the noise of their means."""
-    centre, q, pa = shape
-    axes = semi_major_axes(image, centre, q, pa)
-    edges = without_empty_core(image, axes, edges_of(max(image.pixel_scale, finest), float(axes.max())))
     annuli = annuli_of(image, axes, q, edges)
     faint = annuli.mean(np.asarray(own, float)) < _FAINTEST * mean_errors(image, annuli)
     return annuli if not faint.any() else annuli_of(image, axes, q, edges[: int(np.argmax(faint)) + 2])

@@ -10,9 +10,12 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from bayesjoint.report.panel_grid import figure_of
 from bayesjoint.report.photometry import ONE_SIGMA, interval, interval_words, is_detected, upper_flux
 from bayesjoint.report.quantities import Quantity
+from bayesjoint.report.style import COLUMN_WIDTH, PALETTE, paper_style
 from bayesjoint.report.tables import magnitude_estimate, show
 
 
@@ -95,33 +98,38 @@ class LightCurve:
             return np.nan, np.nan, np.nan, one.limit.value
         return (one.median, *one.interval, np.nan)
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Fluxes with their 68 % intervals against time, one colour a band; returns the axes.
+    def plot(self, axes: Axes | None = None) -> Figure:
+        """Fluxes with their 68.27 % intervals against time, one colour a band.
+
+        Parameters
+        ----------
+        axes : Axes, optional
+            Where to draw.
 
         Raises
         ------
         ValueError
             For images without a time; names them.
         """
-        import matplotlib.pyplot as plt
-
         timeless = [name for name, time in zip(self.images, self.times, strict=True) if np.isnan(time)]
         if timeless:
             raise ValueError(
                 f"{self.source!r} cannot be drawn against time: {', '.join(timeless)} have none; give Image(..., "
                 "time=days), or MJD-OBS in the headers of their files"
             )
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6.0, 3.6), constrained_layout=True)
         lower, upper = interval(self.draws, ONE_SIGMA, axis=(0, 1))
-        for band in dict.fromkeys(self.bands):
-            own = np.array(self.bands) == band
-            bars = np.maximum(np.stack([self.flux - lower, upper - self.flux])[:, own], 0)
-            ax.errorbar(self.times[own], self.flux[own], bars, fmt="o", ms=4, capsize=2, label=band)
-        ax.axhline(0.0, color="0.6", lw=0.8, zorder=0)
-        ax.set(xlabel="time (days)", ylabel="flux (nJy)")
-        ax.legend(frameon=False, title=self.source)
-        return ax
+        bars = np.maximum([self.flux - lower, upper - self.flux], 0)
+        with paper_style():
+            if axes is None:
+                axes = Figure(figsize=(COLUMN_WIDTH, 2.4), layout="constrained").add_subplot()
+            for i, band in enumerate(dict.fromkeys(self.bands)):
+                own, ink = np.array(self.bands) == band, PALETTE[i % len(PALETTE)]
+                style: dict[str, Any] = {"fmt": "o", "markersize": 3, "capsize": 1.5, "color": ink}
+                axes.errorbar(self.times[own], self.flux[own], bars[:, own], label=band, **style)
+            axes.axhline(0.0, color="0.6", linewidth=0.7, zorder=0)
+            axes.set(xlabel="time [days]", ylabel="flux [nJy]")
+            axes.legend(title=self.source)
+        return figure_of([axes])
 
     def __repr__(self) -> str:
         return f"LightCurve of {self.source!r}: {len(self.times)} images in {', '.join(dict.fromkeys(self.bands))}"

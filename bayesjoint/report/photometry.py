@@ -100,10 +100,10 @@ def interval_words(probability: float = ONE_SIGMA) -> str:
 
 
 def signal_to_noise(flux) -> float:
-    """Posterior median over standard deviation of a flux (inf for one that does not vary)."""
+    """Posterior median over standard deviation of a flux: inf for one that does not vary, 0 for one that is 0."""
     flux = np.asarray(flux, dtype=float)
-    spread = np.std(flux)
-    return float(np.median(flux) / spread) if spread > 0 else float(np.sign(np.median(flux)) * np.inf)
+    spread, middle = np.std(flux), np.median(flux)
+    return float(middle / spread) if spread > 0 else float(middle and np.sign(middle) * np.inf)
 
 
 def is_detected(flux) -> bool:
@@ -123,9 +123,11 @@ def upper_flux(flux, probability: float = LIMIT_PROBABILITY) -> float:
 
 
 def magnitude_limit(flux) -> Limit | None:
-    """The faint limit of a band's magnitude, or None where the band is detected."""
+    """The faint limit of a band's magnitude: none where it is detected, undetermined where the band is dark."""
     if is_detected(flux):
         return None
+    if not np.any(flux):
+        return Limit("undetermined", np.nan, LIMIT_PROBABILITY, "dark: the flux is 0 in all draws")
     why = f"not detected: flux at {signal_to_noise(flux):.1f} sigma"
     return Limit(">", float(magnitude(upper_flux(flux))), LIMIT_PROBABILITY, why)
 
@@ -135,18 +137,19 @@ def colour_limit(
 ) -> Limit | None:
     """The limit of the colour band 1 - band 2, or None where both are detected.
 
-    With band 1 undetected the colour is redder than the limit; with band 2 undetected, bluer; with both it is
-    undetermined.
+    With band 1 undetected the colour is redder than the limit; with band 2 undetected, bluer; with both, or with a
+    band that is dark, it is undetermined.
     """
     seen_1, seen_2 = is_detected(flux_1), is_detected(flux_2)
     if seen_1 and seen_2:
         return None
-    if not (seen_1 or seen_2):
-        return Limit(
-            "undetermined", np.nan, LIMIT_PROBABILITY, f"neither {bands[0]} nor {bands[1]} is detected"
-        )
+    dark = [band for band, flux in zip(bands, (flux_1, flux_2), strict=True) if not np.any(flux)]
+    if dark or not (seen_1 or seen_2):
+        why = f"{dark[0]} is dark" if dark else f"neither {bands[0]} nor {bands[1]} is detected"
+        return Limit("undetermined", np.nan, LIMIT_PROBABILITY, why)
     faint, bright, sign = (flux_2, flux_1, -1.0) if seen_1 else (flux_1, flux_2, 1.0)
     draws = colour(faint, bright)
+    draws = draws[~np.isnan(draws)]  # where neither has a positive flux
     floor = float(magnitude(ONE_SIDED_95 * np.std(faint)) - magnitude(np.median(bright)))
     value = min(float(_quantiles(draws, 1 - LIMIT_PROBABILITY)), floor)
     return Limit(

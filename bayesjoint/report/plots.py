@@ -28,7 +28,9 @@ _LETTER = 0.062  # inches, of a trace's labels
 def select(
     found: Sequence[Quantity], parameters: Sequence[str] | None = None, sky: bool = False
 ) -> list[Quantity]:
-    """The quantities a figure shows: structure and magnitudes (an undetected band's flux), and other sites.
+    """The quantities a figure shows: structure and magnitudes, and other sites.
+
+    Where a band is not detected, or a draw of its flux is zero or less, the flux takes the place of the magnitude.
 
     Parameters
     ----------
@@ -49,7 +51,11 @@ def select(
             raise ValueError(f"no parameter {missing[0]!r} to plot: there are {', '.join(sorted(names))}")
         chosen = [q for name in parameters for q in found if name in (q.parameter, q.label)]
     else:
-        faint = {(q.source, q.band, q.image) for q in found if q.parameter == "flux" and not q.detected}
+        faint = {
+            (q.source, q.band, q.image)
+            for q in found
+            if q.parameter == "flux" and not (q.detected and np.all(q.draws > 0))
+        }
 
         def shown(q: Quantity) -> bool:
             if q.parameter in ("mag", "flux") and q.source:
@@ -57,7 +63,13 @@ def select(
             return q.parameter in STRUCTURE or (not q.source and (sky or not q.is_sky))
 
         chosen = _by_band([q for q in found if shown(q)], list(dict.fromkeys(q.band for q in found)))
-    chosen = [q for q in chosen if q.varies and np.isfinite(q.draws).all()]
+    endless = [q.label for q in chosen if not np.isfinite(q.draws).all()]
+    if endless:
+        warnings.warn(
+            f"{', '.join(endless)} left out of the figure, as not all draws are finite: of a band so faint plot the flux",
+            stacklevel=3,
+        )
+    chosen = [q for q in chosen if q.label not in endless and q.varies]
     if not chosen:
         raise ValueError("no parameter that varies is left to plot: name some by parameters=")
     return chosen

@@ -55,7 +55,7 @@ def plot_profile(
     """
     bands = list(bands) if bands or colours else list(posterior.bands)
     found = isophotes(posterior, program, more, bands, source) if bands else []
-    pairs = [_pair(posterior, program, more, pair, source) for pair in colours]
+    pairs = [isophotes(posterior, program, more, pair, source, together=True) for pair in colours]
     with paper_style():
         fig, panels = _panels(len(found) + len(pairs), axes)
         for ax, one in zip(panels, found, strict=False):
@@ -68,14 +68,6 @@ def plot_profile(
             handles, labels = panels[0].get_legend_handles_labels()
             fig.legend(handles, labels, loc="outside upper left", ncols=len(labels))
     return fig
-
-
-def _pair(
-    posterior: Posterior, program: Any, more: Sequence[Any], pair: tuple[str, str], source: Any
-) -> list[Isophotes]:
-    """Isophotes of two bands in annuli of the same edges."""
-    finest = max(image.pixel_scale for image in posterior.images if {image.name, image.band} & set(pair))
-    return isophotes(posterior, program, more, pair, source, finest)
 
 
 def _panels(number: int, axes: Iterable[Axes] | Axes | None) -> tuple[Figure, list[Axes]]:

@@ -42,7 +42,7 @@ class _Box:
         return _LINE * (len(self.lines) + bool(self.title)) + _MARGIN
 
 
-def plot_program(program: Program, images: Any, *more: Any, ax: Axes | None = None) -> Figure:
+def plot_program(program: Program, images: Any, *more: Any, axes: Axes | None = None) -> Figure:
     """A program's latents and the images it observes, with an arrow wherever one depends on another.
 
     A box holds the latents of one plate, which says how many there are of each; deterministic sites are passed through.
@@ -55,7 +55,7 @@ def plot_program(program: Program, images: Any, *more: Any, ax: Axes | None = No
     images : ImageSet or Image
     *more
         Further arguments of the program.
-    ax : Axes, optional
+    axes : Axes, optional
         Where to draw.
 
     Returns
@@ -65,9 +65,7 @@ def plot_program(program: Program, images: Any, *more: Any, ax: Axes | None = No
     rows = _rows(sites_of(program, images, more))
     width, height = _place(rows)
     with paper_style():
-        if ax is None:
-            fig = Figure(figsize=(width, height))
-            ax = fig.add_axes((0, 0, 1, 1))
+        ax = Figure(figsize=(width, height)).add_axes((0, 0, 1, 1)) if axes is None else axes
         ax.set(xlim=(0, width), ylim=(-height, 0), aspect="equal")
         ax.set_axis_off()
         boxes = [box for row in rows for box in row]

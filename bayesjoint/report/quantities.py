@@ -107,14 +107,15 @@ class Layout:
 def quantities(values: Mapping[str, np.ndarray], layout: Layout) -> list[Quantity]:
     """All scalars of `values` (site -> (chains, draws, *shape)): sources first, then skies, then other sites.
 
-    Each flux is followed by a magnitude. Auxiliary sites (the ellipticity vector) are left out.
+    Each flux is followed by a magnitude, unless it is 0 in all draws. Auxiliary sites (the ellipticity vector) are left
+    out.
     """
     bases = source_names(values, layout)
     found = [q for site in values for q in _of_site(site, values[site], layout, bases)]
     # a latent called "flux" is that of a source which reports it under its name
     named = [q.draws for q in found if q.parameter == "flux" and q.source]
     found = [q for q in found if q.parameter != "flux" or q.source or not _is_among(q.draws, named)]
-    found += [_magnitude(q) for q in found if q.parameter == "flux"]
+    found += [_magnitude(q) for q in found if q.parameter == "flux" and np.any(q.draws)]
     sources = tuple(dict.fromkeys(q.source for q in found if q.parameter == "flux"))
     order = {name: i for i, name in enumerate(PARAMETERS)}
 

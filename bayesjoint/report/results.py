@@ -237,14 +237,13 @@ class Results:
         ends = json.loads(self.idata.attrs.get("ends", "{}"))
         errors = self.likelihood_errors
         checked = None if errors is None else (errors, pareto_k(-errors))
-        measured = self.goodness()
         obstacle = str(self.idata.attrs.get("incompressible", ""))
         how = self.importance, self.method
         return assess(
             self.quantities,
             diagnose,
             stats,
-            measured,
+            self.goodness(),
             self.map_fit,
             interrupted,
             ends,
@@ -252,6 +251,7 @@ class Results:
             obstacle,
             *how,
             self.idata.attrs.get("narrowing"),
+            str(self.idata.attrs.get("road", "")),
         )
 
     @property

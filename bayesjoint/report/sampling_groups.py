@@ -27,7 +27,7 @@ from bayesjoint.infer.fit import fit_map
 from bayesjoint.infer.groups import Group, find_groups, piece_of
 from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.infer.mixing import bfmi
-from bayesjoint.infer.roads import Likelihood
+from bayesjoint.infer.roads import Likelihood, in_words
 from bayesjoint.infer.sampler import sample_program
 from bayesjoint.infer.space import latent_ends
 from bayesjoint.infer.target import Tuning
@@ -141,7 +141,8 @@ def sample_groups(
         found.append(_sampled(program, images, fit, group, own, likelihood, _store_beside(field, k)))
     kept = _together(program, images, fit, found, tuning)
     models, own_noise = model_images(program, jax.device_put((images,)), fit.layout, images, kept)
-    posterior = Posterior.from_draws(kept, images, fit, _provenance(groups, coupling), models, own_noise)
+    provenance = _provenance(groups, coupling, found)
+    posterior = Posterior.from_draws(kept, images, fit, provenance, models, own_noise)
     posterior.program, posterior.more = program, ()
     _remove(field, len(groups))
     return posterior
@@ -205,14 +206,11 @@ class _Sampled(NamedTuple):
     draws: Draws
 
 
-def _provenance(groups: Sequence[Group], coupling: float) -> dict[str, Any]:
+def _provenance(groups: Sequence[Group], coupling: float, found: Sequence[_Sampled]) -> dict[str, Any]:
     """What the posterior keeps of how it was made."""
     sizes = sorted((len(group.members) for group in groups), reverse=True)
-    return {
-        "coupling": float(coupling),
-        "groups": sizes,
-        "narrowing": max(group.narrowing for group in groups),
-    }
+    narrowing, road = max(group.narrowing for group in groups), in_words([one.draws for one in found])
+    return {"coupling": float(coupling), "groups": sizes, "narrowing": narrowing, "road": road}
 
 
 def _sampled(

@@ -138,8 +138,10 @@ def _interval_of(quantity: Quantity, one: Estimate) -> str:
 
 
 def in_brief(flux: Quantity) -> str:
-    """A band's magnitude in a few characters, e.g. 'r 16.877 +- 0.002' or 'NUV > 25.55'."""
+    """A band's magnitude in a few characters, e.g. 'r 16.877 +- 0.002', 'NUV > 25.55' or 'g1 dark'."""
     one, band = magnitude_estimate(flux), flux.image or flux.band
+    if not np.any(flux.draws):
+        return f"{band} dark"
     if one.limit is not None:
         return f"{band} > {one.limit.value:.2f}"
     return f"{band} {one.median:.3f} +- {one.sd:.3f}"
@@ -207,8 +209,8 @@ def catalogue(
     -------
     QTable
         source, band, ra and dec (ICRS; their errors are those of east and north), and for each parameter p (east, north, q,
-        pa, n, Re, Ie, flux, mag): p, p_lower, p_upper and p_sd as quantities, NaN where a source does not have it, or where
-        a magnitude is a limit: then `mag_limit` has it (fainter than this at 95 %).
+        pa, n, Re, Ie, flux, mag): p, p_lower, p_upper and p_sd as quantities, NaN where a source does not have it, or
+        is dark, or where a magnitude is a limit: then `mag_limit` has it (fainter than this at 95 %).
     """
     sources = dict.fromkeys(q.source for q in found if q.parameter == "flux")
     fluxes = [flux for source in sources for flux in distinct_fluxes(found, source)]
@@ -223,7 +225,7 @@ def catalogue(
         numbers = np.array([_numbers(one) if one is not None else [np.nan] * 5 for one in ones])
         if parameter == "mag":
             limits = [one.limit.value if one is not None and one.limit else np.nan for one in ones]
-            numbers[np.isfinite(limits)] = np.nan
+            numbers[np.isnan(numbers[:, 0])] = np.nan
             table["mag_limit"] = limits * u.ABmag
         for column, suffix in ((0, ""), (3, "_lower"), (4, "_upper"), (2, "_sd")):
             table[parameter + suffix] = _with_unit(numbers[:, column], unit, parameter + suffix)

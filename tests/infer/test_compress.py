@@ -220,6 +220,9 @@ def test_resampling_follows_the_ratios(monkeypatch):
     assert found.values["x"].mean() == pytest.approx(0.3, abs=0.03)
     assert found.values["x"].std() == pytest.approx(0.9, abs=0.03)
     assert np.array_equal(found.unconstrained[..., 0], found.values["x"])
+    assert found.importance.k_hat < 0.7
+    told = f"compressed, corrected by exact renders (PSIS k-hat {found.importance.k_hat:.2f})"
+    assert roads.in_words([found]) == told
 
 
 @pytest.mark.parametrize(("tail", "holds"), [(0.3, True), (9.0, False)])

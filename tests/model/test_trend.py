@@ -79,6 +79,14 @@ def test_a_spline_goes_through_its_knots_and_is_straight_between_two():
     np.testing.assert_allclose(line, np.stack([1 - share, share], axis=1), atol=1e-12)
 
 
+def test_a_spline_is_straight_beyond_its_knots():
+    """The second derivative at the middle one of three knots is 1.5 times the second difference, and 0 at the ends."""
+    wavelengths = dict(zip("abcdef", 2.0 ** np.arange(-3, 3), strict=True))
+    beyond = bj.Trend(wavelengths, knots=(0.25, 0.5, 1.0)).basis("n", ("a", "e", "f"))
+    expected = [[2.25, -1.5, 0.25], [0.25, -1.5, 2.25], [0.5, -3.0, 3.5]]
+    np.testing.assert_allclose(beyond, expected, atol=1e-12)
+
+
 def test_order_zero_is_shared(images):
     assert np.ptp(log_departures(images, wavelengths=WAVELENGTHS, order=0), axis=1).max() < 1e-12
 

@@ -8,10 +8,13 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from helpers.scenes import make_image
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 import bayesjoint as bj
 from bayesjoint.report.light_curve import LightCurve, light_curve_of
 from bayesjoint.report.quantities import Quantity
+from bayesjoint.report.style import COLUMN_WIDTH
 
 EXPLOSION, BANDS = 2.5, ("g", "r")
 PLACE = (0.35, -0.2)
@@ -107,7 +110,7 @@ def test_table_and_figure(posterior):
     assert len(found) == 1 and table[found[0]].unit == u.ABmag
     assert table["flux"].unit == u.nJy and table["time"].unit == u.day
     assert table.meta["interval"] == "68.27 % equal-tailed"
-    assert len(curve.plot().containers) == 1
+    assert len(curve.plot().axes[0].containers) == 1
     assert repr(curve) == "LightCurve of 'supernova': 6 images in r"
 
 
@@ -129,6 +132,16 @@ def test_limits():
     curve = LightCurve("nucleus", tuple("abcd"), ("r",) * 4, np.arange(4.0), draws)
     np.testing.assert_allclose(curve.limit, [np.nan, 2.645, 1.645, np.nan], atol=0.05)
     np.testing.assert_array_equal(curve.table()["limit"].to_value("nJy"), curve.limit)
+
+
+def test_it_is_drawn_as_other_figures_are():
+    draws = 100.0 + np.random.default_rng(4).normal(size=(2, 400, 3))
+    curve = LightCurve("nucleus", tuple("abc"), ("g", "r", "g"), np.arange(3.0), draws)
+    before, figure = pyplot.get_fignums(), curve.plot()
+    assert figure.get_figwidth() == COLUMN_WIDTH and pyplot.get_fignums() == before
+    assert len(figure.axes[0].containers) == 2
+    own = Figure().add_subplot()
+    assert curve.plot(axes=own) is own.get_figure() and len(own.containers) == 2
 
 
 def test_epochs_without_time_come_last_and_are_not_drawn():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bayesjoint.report import photometry as ph
+from bayesjoint.report.estimates import Estimate
 
 RNG = np.random.default_rng(11)
 
@@ -110,3 +111,23 @@ def test_axial_mean_and_concentration():
     )
     assert ph.axial_concentration([10.0, 10.0]) == pytest.approx(1.0)
     assert ph.axial_concentration([0.0, 90.0]) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_colours_leave_out_draws_in_which_neither_band_has_light():
+    rng = np.random.default_rng(5)
+    bright, faint = rng.normal(1000, 100, 2000), rng.normal(50, 100, 2000)
+    bright[:3] = faint[:3] = -1.0
+    left, limit = ph.colour_limit(bright[3:], faint[3:]), ph.colour_limit(bright, faint)
+    assert limit.direction == "<" and limit.value == pytest.approx(left.value, abs=0.01)
+    both = Estimate("g - r", "mag", ph.colour(bright, 2 * bright)[None])
+    assert np.isnan(both.draws).sum() == 3
+    assert [both.median, *both.interval] == pytest.approx([2.5 * np.log10(2)] * 3)
+
+
+def test_a_dark_band_has_no_limit():
+    dark, bright = np.zeros((2, 100)), np.random.default_rng(6).normal(1000, 100, (2, 100))
+    assert ph.signal_to_noise(dark) == 0 and not ph.is_detected(dark)
+    assert str(ph.magnitude_limit(dark)) == "undetermined (dark: the flux is 0 in all draws)"
+    limits = [ph.colour_limit(*pair, ("g", "r")) for pair in ((dark, bright), (bright, dark), (dark, dark))]
+    assert [limit.why for limit in limits] == ["g is dark", "r is dark", "g is dark"]
+    assert all(limit.direction == "undetermined" for limit in limits)

@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bayesjoint.report import image_panel, images_plot, plots
-from bayesjoint.report.plots import plot_trace
+from bayesjoint.report.plots import plot_trace, select
+from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.quantities import UNITS, Quantity
 
 
@@ -132,6 +133,17 @@ def test_figures_of_undetected_bands(faint, tmp_path):
     assert any("flux NUV" in ax.get_xlabel() for ax in figure.axes)
     assert written(faint.plot_colours(), tmp_path / "c.png") > 15_000
     assert len(faint.plot_trace().axes) == 2 * 12
+
+
+def test_a_band_of_which_a_draw_has_no_light_is_shown(scene, mock):
+    """By its flux, as its magnitude is infinite there."""
+    draws = mock.make_draws()
+    draws.values["galaxy_flux"][0, 0, 0] = -1.0
+    found = Posterior.from_draws(draws, scene[0]).quantities
+    labels = [q.label for q in select(found)]
+    assert "galaxy flux NUV" in labels and "galaxy mag NUV" not in labels and "galaxy mag r" in labels
+    with pytest.warns(UserWarning, match="galaxy mag NUV left out of the figure"):
+        assert [q.label for q in select(found, ["mag"])] == ["galaxy mag r", "galaxy mag W1"]
 
 
 def test_limit_arrow_points_to_fainter(faint):

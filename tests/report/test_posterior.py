@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import bayesjoint as bj
+from bayesjoint.infer.draws import Importance
 from bayesjoint.report import files, psf_record
 from bayesjoint.report.posterior import Posterior
 from bayesjoint.report.statistics import diagnose
@@ -256,6 +257,21 @@ def test_verdict_knows_the_ends_of_the_program_s_own_priors(scene, mock, tmp_pat
     for one in (posterior, Posterior.load(tmp_path / "ends.nc")):
         assert "of the posterior of galaxy n leans on its end at 1.71" in str(one.verdict)
         assert "galaxy Re leans" not in str(one.verdict)
+
+
+def test_verdict_says_which_likelihood_made_the_draws(scene, mock, tmp_path):
+    """Also of a file; one saved before says nothing of it."""
+    images, models = scene
+    ratios = Importance(0.31, 1800.0, 2000, True)
+    draws = dataclasses.replace(mock.make_draws(), road="corrected", importance=ratios)
+    posterior = Posterior.from_draws(draws, images, model_images=models)
+    told = "compressed, corrected by exact renders (PSIS k-hat 0.31)"
+    back = Posterior.load(posterior.save(tmp_path / "road.nc"))
+    for one in (posterior, back):
+        assert one.idata.attrs["road"] == told and one.idata.attrs["likelihood"] == "compressed"
+        assert told in " ".join(str(one.verdict).split()) and one.importance is None
+    del back.idata.attrs["road"]
+    assert "the likelihood that made" not in str(Posterior(back.idata).verdict)
 
 
 def test_verdict_of_the_mock_is_good(posterior):

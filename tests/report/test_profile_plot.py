@@ -12,7 +12,14 @@ import bayesjoint as bj
 from bayesjoint.infer.draws import Draws
 from bayesjoint.infer.source_pixels import source_pixels
 from bayesjoint.infer.space import find_latents
-from bayesjoint.report.annuli import annuli_of, edges_of, mean_errors, semi_major_axes, without_empty_core
+from bayesjoint.report.annuli import (
+    annuli_of,
+    edges_of,
+    mean_errors,
+    nearest_pixel,
+    semi_major_axes,
+    without_empty_core,
+)
 from bayesjoint.report.isophotes import isophotes
 from bayesjoint.report.photometry import magnitude
 from bayesjoint.report.posterior import Posterior
@@ -94,7 +101,7 @@ def test_an_empty_core_is_part_of_the_first_annulus():
         axes = semi_major_axes(image, np.zeros(2), q, 0.0)
         edges = edges_of(0.5, 8.0)
         assert not len(annuli_of(image, axes, q, edges).radii)
-        annuli = annuli_of(image, axes, q, without_empty_core(image, axes, edges))
+        annuli = annuli_of(image, axes, q, without_empty_core(edges, nearest_pixel(image, axes)))
         assert annuli.counts[0] > 0 and 0 < annuli.radii[0] < annuli.radii[-1] < 8.5
 
 
@@ -139,6 +146,19 @@ def test_figure(noiseless):
     assert colour.get_xscale() == "log" and colour.get_ylabel() == "g $-$ r [mag]"
     with pytest.raises(ValueError, match="1 axes for 2 profiles"):
         noiseless.plot_profile(axes=g, source="galaxy")
+    with pytest.raises(ValueError, match="no band 'u' in this posterior: there are g, r"):
+        noiseless.plot_profile(colours=[("u", "z")], source="galaxy")
+
+
+def test_colours_compare_the_same_annuli(noiseless):
+    """Also where the core of one of the images is masked."""
+    g, r = noiseless.images
+    core = semi_major_axes(r, CENTRE, Q, PA) < 1.5
+    masked = Posterior(noiseless.idata, noiseless.images.with_images((g, r.with_mask(core))))
+    one, two = isophotes(masked, galaxy_and_neighbour, (), ["g", "r"], "galaxy", together=True)
+    number = min(len(one.radii), len(two.radii))
+    assert number > 5
+    np.testing.assert_allclose(one.radii[1:number], two.radii[1:number], rtol=0.05)
 
 
 def test_points_have_no_profile(noiseless):

@@ -6,6 +6,7 @@ import numpyro.distributions as dist
 import pytest
 from helpers.fields import field
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 import bayesjoint as bj
@@ -73,3 +74,8 @@ def test_arrows_go_from_what_is_drawn_to_what_depends_on_it(images):
     heads = np.array([arrow.xy[1] for arrow in arrows])
     # middle to n and to what is seen of it; to the images the galaxy's scalars, and what is in the plate of bands
     assert len(arrows) == 4 and np.all(tops > heads)
+
+
+def test_it_is_drawn_where_asked(images):
+    own = Figure().add_subplot()
+    assert bj.plot_program(hierarchy, images, axes=own) is own.get_figure() and own.patches

@@ -179,3 +179,15 @@ def test_a_latent_called_flux_is_told_once():
     assert [(q.source, q.parameter) for q in both] == [("star", "flux"), ("star", "mag")]
     other = quantities({"flux": draws + 1, "star_flux": draws[..., None]}, layout)
     assert ("", "flux") in [(q.source, q.parameter) for q in other]
+
+
+def test_a_dark_band_has_no_magnitude(scene, mock):
+    draws = mock.make_draws()
+    draws.values["galaxy_flux"][..., 0] = 0.0
+    dark = Posterior.from_draws(draws, scene[0])
+    assert [q.band for q in dark.quantities if q.parameter == "mag"] == ["r", "W1"]
+    assert "galaxy: NUV dark; r 17." in repr(dark) and "inf" not in dark.to_latex()
+    table = dark.to_table()
+    assert all(np.isnan(table[name][0]) for name in ("mag", "mag_lower", "mag_upper", "mag_limit"))
+    assert list(dark.colours()["limit"]) == ["undetermined", "undetermined", ""]
+    assert len(dark.plot_colours().axes) == 2
