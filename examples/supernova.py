@@ -75,7 +75,7 @@ def main(out=".", draws=500):
     lit = true > 0
     print("deviations in sigma:", np.round(((curve.flux - true)[lit] / curve.error[lit]), 1))
     curve.table().write(out / "light_curve.ecsv", overwrite=True)
-    curve.plot().figure.savefig(out / "light_curve.png", dpi=150)
+    curve.plot().savefig(out / "light_curve.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -81,8 +81,7 @@ class Draws:
     method : str
         "nuts", or what else made the draws; see `bayesjoint.sample`.
     importance : Importance, optional
-        How well the Gaussian that draws come from stands for the posterior, or a compressed likelihood that was corrected by ratios;
-        None of other chains.
+        How well what draws come from stands for the posterior: a Gaussian, or a compressed likelihood that ratios corrected.
     log_evidence : array (runs,), optional
         Of the samplers that know it, from each of several independent runs.
     """
