@@ -50,7 +50,11 @@ centred. Each is sampled by {chains} chains of {draws} draws; least ESS is the l
 Blocks of pixels predicted from all others (PSIS-LOO): {conclusion}.
 
 """
-SHOWN = {"shared": PALETTE[1], "process": PALETTE[0]}
+SHOWN = {
+    "shared": (PALETTE[1], "shared"),
+    "line": (PALETTE[2], "a line in ln wavelength"),
+    "process": (PALETTE[0], "a Gaussian process"),
+}
 
 
 @dataclass(frozen=True)
@@ -116,18 +120,19 @@ def structure_table(posterior: bj.Posterior, singles: dict) -> str:
 
 
 def draw(posteriors: dict, singles: dict, path: Path) -> None:
-    """Re and n against wavelength: shared, by a process, and each band alone."""
+    """Re and n against wavelength: by each model, and each band alone."""
     figure, axes = None, None
-    for name, colour in SHOWN.items():
+    for name, (colour, label) in SHOWN.items():
         own = singles if name == "process" else None
-        options = {"singles": own, "axes": axes, "colour": colour, "label": name}
+        options = {"singles": own, "axes": axes, "colour": colour, "label": label}
         figure = posteriors[name].plot_wavelength(WAVELENGTHS, **options)
         axes = figure.axes
     axes[1].plot([], [], "ko", markersize=3, label="each band alone")
-    axes[1].legend(*_handles(axes), loc="upper left", fontsize=7)
     axes[1].set_xlabel("wavelength [micron]")
     axes[1].set_xticks([0.2, 0.5, 1.0, 2.0], ["0.2", "0.5", "1", "2"])
     axes[1].minorticks_off()
+    handles, labels = _handles(axes)
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=7, frameon=False)
     figure.savefig(path, dpi=200)
 
 
