@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,9 @@ def segment(image: Image, sky: Sky, threshold: float, pixels: int, contrast: flo
     used = image.invvar > 0
     # a mask's pixels are no dark lanes: light is smoothed over what is there
     smooth = ndimage.gaussian_filter(np.where(used, image.data - sky.level, 0.0), 0.5 * max(sky.sigma, 0.4))
-    found = detect(np.where(used, snr, 0.0), threshold, pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of nothing found, which is an answer
+        found = detect(np.where(used, snr, 0.0), threshold, pixels)
     if found is None:
         return np.zeros(image.shape, int)
     if contrast < 1:

@@ -33,8 +33,9 @@ def add_sources(
 ) -> Table:
     """The table of a field's sources with those that its fit has left in the images: hidden in the light of others at first.
 
-    `find_sources` looks for them on the residuals of the sharpest image and measures them on those of all, where a part of
-    the model's light counts as noise: what a profile does not describe of a bright galaxy's core is no source.
+    `find_sources` looks for them on the residuals of one image after the other, the sharpest first, and measures them on
+    those of all. A part of the model's light counts as noise there, lest what a profile does not describe of a bright
+    galaxy's core be a source; nor is anything within a PSF of one that is known.
 
     Parameters
     ----------
@@ -64,17 +65,33 @@ def add_sources(
     ``fit = bj.fit_map(field, images.with_sources(bj.add_sources(fit, images, sources)), start=fit)``
     """
     left = ImageSet([_residual(image, fit, k, model_error) for k, image in enumerate(images)], images.frame)
-    try:
-        found: Any = find_sources(left, threshold=threshold)
-    except ValueError:  # there is nothing
-        return sources.copy()
-    core = _CORE * min(image.psf.fwhm_arcsec(image.pixel_scale) for image in images)
-    found = found[(found["snr"] > significance) & (_distance(found, sources, images.frame) > core)]
-    found["name"] = _new_names(words(sources, "name"), len(found))
+    table = sources.copy()
+    for image in sorted(left, key=_seeing):
+        try:
+            found: Any = find_sources(left, on=image.name, threshold=threshold)
+        except ValueError:  # there is nothing
+            continue
+        is_new = (found["snr"] > significance) & (
+            _distance(found, table, left.frame) > _CORE * _seeing(image)
+        )
+        table = _joined(table, found[is_new])
+    return table
+
+
+def _seeing(image: Image) -> float:
+    """FWHM of the PSF, arcsec."""
+    return image.psf.fwhm_arcsec(image.pixel_scale)
+
+
+def _joined(table: Table, found: Any) -> Any:
+    """A table with what was found at its end, under names of its own."""
+    if not len(found):
+        return table
+    found["name"] = _new_names(words(table, "name"), len(found))
     found.meta.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # columns that only one has are masked
-        return vstack([sources, found]) if len(found) else sources.copy()
+        return vstack([table, found])
 
 
 def _residual(image: Image, fit: MapFit, number: int, model_error: float) -> Image:

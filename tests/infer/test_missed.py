@@ -54,3 +54,19 @@ def test_a_fit_of_other_images_is_refused(case):
     images, table, fit = case
     with pytest.raises(ValueError, match=r"the fit is of other images: r, W1, and 'W1' .* give bj.fit_map"):
         bj.add_sources(fit, bj.ImageSet(list(images)[1:]), table)
+
+
+def test_what_only_the_coarser_image_shows_is_found_there(case):
+    images, _, _ = case
+    place, models = (-8.0, -8.0), []
+    for band, image in enumerate(images):
+        models.append(SimpleNamespace(model=np.asarray(rendered(image, *light_of(band)))))
+    seen = images[1].with_data(
+        images[1].data + np.asarray(rendered(images[1], bj.PointSource(place, 6000.0)))
+    )
+    whole = bj.find_sources(images)
+    fit = SimpleNamespace(images=tuple(models), image_names=images.names)
+    more = bj.add_sources(fit, bj.ImageSet([images[0], seen], images.frame), whole)
+    assert len(more) == len(whole) + 1
+    assert np.hypot(more["east"][-1] - place[0], more["north"][-1] - place[1]) < 1.0
+    assert more["flux_W1"][-1] == pytest.approx(6000, rel=0.2) and abs(more["flux_r"][-1]) < 600
