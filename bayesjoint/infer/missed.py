@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from bayesjoint.data.find_sources import find_sources
 from bayesjoint.data.frame import TangentFrame
 from bayesjoint.data.image import Image
 from bayesjoint.data.image_set import ImageSet
+from bayesjoint.data.measure import signal_to_noise, sky_of
 from bayesjoint.data.source_checks import positions, words
 from bayesjoint.infer.map_fit import MapFit
 from bayesjoint.units import AB_ZEROPOINT_NJY
@@ -19,6 +21,7 @@ from bayesjoint.units import AB_ZEROPOINT_NJY
 if TYPE_CHECKING:
     from astropy.table import Table
 
+_SD_OF_MAD = 1.4826  # of a Gaussian
 _CORE = 1.0  # FWHM of the PSF, within which a residual is a known source's, not another source
 
 
@@ -35,7 +38,8 @@ def add_sources(
 
     `find_sources` looks for them on the residuals of one image after the other, the sharpest first, and measures them on
     those of all. A part of the model's light counts as noise there, lest what a profile does not describe of a bright
-    galaxy's core be a source; nor is anything within a PSF of one that is known.
+    galaxy's core be a source; nor is anything within a PSF of one that is known. Errors are those by which residuals
+    scatter within a PSF, where that is more than the images say: their noise may correlate.
 
     Parameters
     ----------
@@ -95,7 +99,7 @@ def _joined(table: Table, found: Any) -> Any:
 
 
 def _residual(image: Image, fit: MapFit, number: int, model_error: float) -> Image:
-    """What a fit leaves of an image, whose noise has a part of the model's light in it."""
+    """What a fit leaves of an image, with errors as it scatters, which have a part of the model's light in them."""
     if number >= len(fit.images) or (pixels := fit.images[number]).model.shape != image.shape:
         raise ValueError(
             f"the fit is of other images: {', '.join(fit.image_names)}, and {image.name!r} of {image.shape} pixels is none "
@@ -104,16 +108,24 @@ def _residual(image: Image, fit: MapFit, number: int, model_error: float) -> Ima
     sky = float(np.median(pixels.model))
     used = image.invvar > 0
     variance = 1 / np.where(used, image.invvar, 1.0) + (model_error * (pixels.model - sky)) ** 2
-    return Image(
+    left = partial(
+        Image,
         np.where(used, image.data - pixels.model, 0.0),
         wcs=image.wcs,
         zeropoint=AB_ZEROPOINT_NJY,
         psf=image.psf,
-        invvar=np.where(used, 1 / variance, 0.0),
         name=image.name,
         band=image.band,
         frame=image.frame,
     )
+    weight = np.where(used, 1 / variance, 0.0)
+    return left(invvar=weight / _scatter(left(invvar=weight)) ** 2)
+
+
+def _scatter(left: Image) -> float:
+    """How many times its errors what is left of an image scatters within a PSF: over 1 where its noise correlates."""
+    snr = signal_to_noise(left, sky_of(left))[left.invvar > 0]
+    return max(1.0, _SD_OF_MAD * float(np.median(np.abs(snr - np.median(snr)))))
 
 
 def _distance(found: Table, sources: Table, frame: TangentFrame) -> np.ndarray:

@@ -27,10 +27,8 @@ def page(found: dict[str, dict]) -> str:
         "fluxes": scenes_fluxes.page,
         "observed": scenes_observed.page,
         "sources": costs,
-        "blocks": "## By blocks\n\nThe same fields, and one so large that one matrix of all its latents takes 10 GB, by "
-    '`bj.fit_map(..., method="blocks")`;\niterations are sweeps over all blocks. The 5000 were fitted earlier on the same '
-    "day on another machine and beside other work,\nby steps that did not know yet how pixels move with sources.\n\n",
-    "images": costs,
+        "blocks": costs,
+        "images": costs,
         "pruning": left,
     }
     for part, write in writers.items():
@@ -65,15 +63,15 @@ each galaxy alone would lose. Bias of each galaxy; root mean square error of all
 """,
     "observed": """## Observed fields
 
-As detection gives them, but that the brightest galaxy of the group is two components about one centre, and that of the field of
-the spiral (gama202627) what is fainter than 100 sigma is masked, the spiral is a bulge and a disc, and the star beside it is
-without its saturated core. Where nothing is masked, sources are added that the first fit left in the images.
+As detection gives them, but that the brightest galaxy of the group is two components about one centre, and that of the
+field of the spiral (gama202627) what is fainter than 100 sigma is masked, the spiral is a bulge and a disc, and the star
+beside it is without its saturated core. Where nothing is masked, sources are added that the first fit left in the images.
 
 """,
     "sources": f'## Cost against the number of sources, {BANDS} bands\n\nGalaxies of Re 0.6 to 1.2", one to {SIDE}² px.\n\n',
     "blocks": "## By blocks\n\nThe same fields, and one so large that one matrix of all its latents takes 10 GB, by "
-    '`bj.fit_map(..., method="blocks")`;\niterations are sweeps over all blocks. Before '
-    "steps knew how pixels move with sources; the 5000 beside other work.\n\n",
+    '`bj.fit_map(..., method="blocks")`;\niterations are sweeps over all blocks. The 5000 were fitted earlier on the same '
+    "day on another machine and beside other work,\nby steps that did not know yet how pixels move with sources.\n\n",
     "images": "## Cost against the number of images, 5 sources\n\n",
     "pruning": f"## What `prune_sources` leaves, {BANDS} bands\n\nThe same fields, after their first fit.\n\n",
 }

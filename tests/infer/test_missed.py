@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.fields import GALAXIES, field, light_of
 from helpers.scenes import rendered
+from scipy import ndimage
 
 import bayesjoint as bj
 
@@ -70,3 +71,17 @@ def test_what_only_the_coarser_image_shows_is_found_there(case):
     assert len(more) == len(whole) + 1
     assert np.hypot(more["east"][-1] - place[0], more["north"][-1] - place[1]) < 1.0
     assert more["flux_W1"][-1] == pytest.approx(6000, rel=0.2) and abs(more["flux_r"][-1]) < 600
+
+
+def test_noise_that_correlates_is_no_source(case):
+    """Smoothed, and of the right width in each pixel."""
+    images, table, _ = case
+    rng, new, models = np.random.default_rng(4), [], []
+    for band, image in enumerate(images):
+        model = np.asarray(rendered(image, *light_of(band)))
+        noise = ndimage.gaussian_filter(rng.normal(size=image.shape), 1.0)
+        new.append(image.with_data(model + noise / noise.std() * np.median(image.invvar) ** -0.5))
+        models.append(SimpleNamespace(model=model))
+    fit = SimpleNamespace(images=tuple(models), image_names=images.names)
+    more = bj.add_sources(fit, bj.ImageSet(new, images.frame), bj.find_sources(images))
+    assert len(more) == len(table) + 1
