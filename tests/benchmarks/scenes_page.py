@@ -21,9 +21,9 @@ def page(found: dict[str, dict]) -> str:
     ]
     writers = {
         "groups": groups,
-        "missed": scenes_missed.page,
         "sampled": scenes_sampled.page,
         "grouped": scenes_sampled.grouped_page,
+        "missed": scenes_missed.page,
         "fluxes": scenes_fluxes.page,
         "observed": scenes_observed.page,
         "sources": costs,
