@@ -120,6 +120,9 @@ def _plot_single(ax: Axes, single: Any, site: str, wavelength: float) -> None:
 
 def _name_bands(ax: Axes, wavelengths: Mapping[str, float]) -> None:
     """Over the axes, by what follows the camera: SDSS_g is g."""
+    there = {text.get_text() for text in ax.texts}  # of a posterior that was drawn before
     for band, wavelength in wavelengths.items():
-        place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-        ax.annotate(band.rpartition("_")[2], (wavelength, 1.0), (0, 3), ha="center", fontsize=7, **place)
+        name = band.rpartition("_")[2]
+        if name not in there:
+            place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+            ax.annotate(name, (wavelength, 1.0), (0, 3), ha="center", fontsize=7, **place)

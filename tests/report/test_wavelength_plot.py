@@ -41,6 +41,8 @@ def test_posteriors_lie_over_one_another_and_stand_for_single_bands(posterior):
     figure = posterior.plot_wavelength(WAVELENGTHS, parameters=("n",))
     again = posterior.plot_wavelength(WAVELENGTHS, parameters=("n",), axes=figure.axes, colour="red")
     assert again is figure and len(figure.axes[0].collections) == 4
+    names = [text.get_text() for text in figure.axes[0].texts]
+    assert names and len(set(names)) == len(names)
 
 
 def test_what_is_refused(posterior):
