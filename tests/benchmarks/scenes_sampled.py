@@ -29,7 +29,7 @@ def sampled(images: Any, truth: dict[str, np.ndarray]) -> dict[str, Any]:
         "latents": fit.layout.size,
         "seconds": seconds,
         "parts": json.loads(posterior.idata.attrs["seconds"]),
-        "likelihood": posterior.idata.attrs["likelihood"],
+        "likelihood": posterior.idata.attrs["road"],
         "error": float(np.std(posterior.likelihood_errors))
         if posterior.likelihood_errors is not None
         else None,
