@@ -100,7 +100,9 @@ def told(case: dict) -> dict:
         return found
     if "part" not in case and "pulls" in found:
         found["held"] = held(np.array(found.pop("pulls")))
-    return (case | {"group": "/".join(Path(case["group"]).parts[-2:])} if "group" in case else case) | found
+    parts = {"group": 2, "folder": 1}  # of a path, that are kept
+    named = {key: "/".join(Path(case[key]).parts[-parts[key] :]) for key in parts if key in case}
+    return case | named | found
 
 
 def held(pulls: np.ndarray) -> list[float]:
