@@ -70,8 +70,7 @@ beside it is without its saturated core. Where nothing is masked, sources are ad
 """,
     "sources": f'## Cost against the number of sources, {BANDS} bands\n\nGalaxies of Re 0.6 to 1.2", one to {SIDE}² px.\n\n',
     "blocks": "## By blocks\n\nThe same fields, and one so large that one matrix of all its latents takes 10 GB, by "
-    '`bj.fit_map(..., method="blocks")`;\niterations are sweeps over all blocks. The 5000 were fitted earlier on the same '
-    "day on another machine and beside other work,\nby steps that did not know yet how pixels move with sources.\n\n",
+    '`bj.fit_map(..., method="blocks")`;\niterations are sweeps over all blocks.\n\n',
     "images": "## Cost against the number of images, 5 sources\n\n",
     "pruning": f"## What `prune_sources` leaves, {BANDS} bands\n\nThe same fields, after their first fit.\n\n",
 }
