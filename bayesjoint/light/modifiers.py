@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesjoint.compilation import quick_jit
 from bayesjoint.light import polar, rays
 from bayesjoint.light.checks import check_plain, check_range
 from bayesjoint.light.log_hankel import Grid, radii_of, waves_of
@@ -235,23 +236,12 @@ class Modifier(Profile):
     @property
     def flux(self) -> jax.Array:  # type: ignore[override]
         """Total flux, nJy."""
-
-        def one(profile):
-            (a, b), (c, d) = profile.axes
-            size = jnp.abs(a * d - b * c)
-            return profile.brightness_scale * size * profile.kind.area(profile.shape_values)
-
-        return for_each(one, self)
+        return _flux(self)
 
     @property
     def half_light_radius(self) -> jax.Array:
         """Semi-major axis of the ellipse, of the profile within, that holds half the light, arcsec."""
-
-        def one(profile):
-            light, density, whole = profile.kind.growth(profile.shape_values)
-            return jnp.linalg.norm(profile.axes[0]) * rays.half_light(light, density, whole)
-
-        return for_each(one, self)
+        return _half_light_radius(self)
 
     def flux_within(self, radius) -> jax.Array:
         """Curve of growth: flux inside the ellipse, of the profile within, of semi-major axis `radius`, nJy.
@@ -261,20 +251,44 @@ class Modifier(Profile):
         radius : array
             Arcsec; broadcast against parameters that have a leading axis.
         """
-        radius = jnp.asarray(radius, jnp.result_type(float))
-        leading = for_each(lambda profile: jnp.zeros(()), self).shape
-        radius = jnp.broadcast_to(radius, np.broadcast_shapes(radius.shape, leading))
+        return _flux_within(self, jnp.asarray(radius, jnp.result_type(float)))
 
-        def one(profile, radius):
-            (a, b), (c, d) = profile.axes
-            light, _, _ = profile.kind.growth(profile.shape_values)
-            scale = 2 * np.pi * profile.brightness_scale * jnp.abs(a * d - b * c)
-            within = jax.vmap(light)(jnp.ravel(radius) / jnp.linalg.norm(profile.axes[0]))
-            return scale * within.reshape(radius.shape)
 
-        if not leading:
-            return one(self, radius)
-        return jnp.moveaxis(for_each(one, self, jnp.moveaxis(radius, -1, 0)), 0, -1)
+@quick_jit
+def _flux(profile: Modifier) -> jax.Array:
+    def one(profile):
+        return profile.brightness_scale * _area(profile) * profile.kind.area(profile.shape_values)
+
+    return for_each(one, profile)
+
+
+@quick_jit
+def _half_light_radius(profile: Modifier) -> jax.Array:
+    def one(profile):
+        light, density, whole = profile.kind.growth(profile.shape_values)
+        return jnp.linalg.norm(profile.axes[0]) * rays.half_light(light, density, whole)
+
+    return for_each(one, profile)
+
+
+@quick_jit
+def _flux_within(profile: Modifier, radius) -> jax.Array:
+    def one(profile, radius):
+        light, _, _ = profile.kind.growth(profile.shape_values)
+        within = jax.vmap(light)(jnp.ravel(radius) / jnp.linalg.norm(profile.axes[0]))
+        return 2 * np.pi * profile.brightness_scale * _area(profile) * within.reshape(radius.shape)
+
+    leading = for_each(lambda profile: jnp.zeros(()), profile).shape
+    if not leading:
+        return one(profile, radius)
+    radius = jnp.broadcast_to(radius, np.broadcast_shapes(radius.shape, leading))
+    return jnp.moveaxis(for_each(one, profile, jnp.moveaxis(radius, -1, 0)), 0, -1)
+
+
+def _area(profile: Modifier) -> jax.Array:
+    """That of the parallelogram of the axes, arcsec^2."""
+    (a, b), (c, d) = profile.axes
+    return jnp.abs(a * d - b * c)
 
 
 def _check_form(owner: str, profile: Profile) -> None:

@@ -51,7 +51,7 @@ def to_waves() -> np.ndarray:
     start = GRID.lowest * np.log(2)
     columns = []
     for i, (first, last) in enumerate(pairwise(edges)):
-        t, w = np.polynomial.legendre.leggauss(16 + int(0.6 * omega[-1] * np.log(last / first)))
+        t, w = special.roots_legendre(16 + int(0.6 * omega[-1] * np.log(last / first)))
         if i < ending().inner:
             x = first * (last / first) ** ((t + 1) / 2)
             speed = 0.5 * np.log(last / first) * x

@@ -1,7 +1,7 @@
 """Fields of many sources: what is found, how well it is fitted, and what it costs; writes docs/benchmarks/scenes.md.
 
-    python tests/benchmarks/scenes.py [--parts groups,missed,sampled,grouped,fluxes,observed,sources,blocks,images,pruning]
-        [--groups FOLDER ...] [--observed FOLDER] [--results FOLDER] [--page docs/benchmarks/scenes.md]
+    python tests/benchmarks/scenes.py [--parts PART,PART] [--groups FOLDER ...] [--observed FOLDER]
+        [--results FOLDER] [--page docs/benchmarks/scenes.md]
 
 `--groups` takes folders with NNN_{r,W1,NUV}.fits (HDU 0 data, WCS, ZPT, BAND; INVVAR; PSF; TRUTH) and NNN_truth.json:
 `galaxies`, a list of east, north, q, pa, n, re and flux, a dict by band in the files' units. Each case runs in a process
@@ -31,10 +31,12 @@ from scenes_fluxes import fluxes
 from scenes_page import BANDS, SIDE, page
 from scenes_sampled import grouped, sampled
 
+PARTS = "groups,missed,sampled,grouped,fluxes,observed,sources,blocks,images,pruning,positions"
 COUNTS = (1, 5, 20, 100, 200, 1000)
 REPEATED = 200  # sources up to which a field is fitted a second time, warm
 IMAGES = (1, 3, 9, 27)
 PRUNED = (100, 200)
+SEEDS = range(10, 18)  # of the fields whose positions are looked at
 GROUPED = (5, 20, 100)
 BY_BLOCKS = ((200, 5), (1000, 5), (5000, 1))  # sources and images
 SIGMA = 10.0  # nJy a pixel
@@ -45,9 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--parts", default="groups,missed,sampled,grouped,fluxes,observed,sources,blocks,images,pruning"
-    )
+    parser.add_argument("--parts", default=PARTS)
     parser.add_argument("--groups", type=Path, nargs="*", default=[])
     parser.add_argument("--observed", type=Path, default=os.environ.get("BAYESJOINT_DATA"))
     parser.add_argument("--results", type=Path, default=Path("docs/benchmarks/scenes"))
@@ -86,6 +86,8 @@ def cases(part: str, args: argparse.Namespace) -> list[dict]:
         return [{"sources": n, "images": BANDS, "part": part} for n in GROUPED]
     if part == "blocks":
         return [{"sources": n, "images": images, "method": "blocks"} for n, images in BY_BLOCKS]
+    if part == "positions":
+        return [{"sources": 200, "images": 1, "part": part, "seed": seed} for seed in SEEDS]
     if part == "pruning":
         return [{"sources": n, "images": BANDS, "prune": True} for n in PRUNED]
     return [{"sources": 5, "images": n} for n in IMAGES]
@@ -124,7 +126,9 @@ def one_case(case: dict) -> dict[str, Any]:
     if "folder" in case:
         return scenes_missed.missed(case["folder"], read_group)
     images, truth = (
-        read_group(case["group"]) if "group" in case else simulated(case["sources"], case["images"])
+        read_group(case["group"])
+        if "group" in case
+        else simulated(case["sources"], case["images"], case.get("seed", 3))
     )
     if case.get("part") == "sampled":
         return sampled(images, truth)
@@ -137,6 +141,8 @@ def one_case(case: dict) -> dict[str, Any]:
     found = time.perf_counter()
     if case.get("prune"):
         return pruned(images, table, truth)
+    if case.get("part") == "positions":
+        return positions(images.with_sources(table), truth)
     images, seconds = images.with_sources(table), []
     for _ in range(2 if case.get("sources", 0) <= REPEATED else 1):
         since = time.perf_counter()
@@ -170,17 +176,14 @@ def pruned(images, table, truth: dict[str, np.ndarray]) -> dict[str, Any]:
 
     fit = bj.fit_map(bj.scene_model(), images.with_sources(table), progress=False)
     kept = np.array([not reason for reason in bj.prune_sources(fit, table)["dropped"]])
-    place = np.stack([fit.values["source_east"], fit.values["source_north"]], axis=1)
-    distance = np.hypot(*(truth["place"][:, None] - place[None]).transpose(2, 0, 1))
-    true = distance.min(axis=0) < 1.0
+    true = distances(fit, truth).min(axis=0) < 1.0
     counts = {"true": true, "spurious": ~true, "true_left": true & kept, "spurious_left": ~true & kept}
     return {name: int(which.sum()) for name, which in counts.items()}
 
 
 def compared(images, fit, truth: dict[str, np.ndarray]) -> dict[str, Any]:
     """How many true sources were found, how many are none, and deviations over errors of all that were."""
-    place = np.stack([fit.values["source_east"], fit.values["source_north"]], axis=1)
-    distance = np.hypot(*(truth["place"][:, None] - place[None]).transpose(2, 0, 1))
+    distance = distances(fit, truth)
     pairs = [(i, int(row.argmin())) for i, row in enumerate(distance) if row.min() < 1.0]
     pulls = []
     for i, j in pairs:
@@ -193,6 +196,25 @@ def compared(images, fit, truth: dict[str, np.ndarray]) -> dict[str, Any]:
         "bands": list(images.bands),
         "pulls": pulls,
     }
+
+
+def positions(images, truth: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Mean deviation over error east and north of all sources that were found, and how many lie within errors."""
+    import bayesjoint as bj
+
+    fit = bj.fit_map(bj.scene_model(), images, progress=False)
+    names = ("source_east", "source_north")
+    place, error = (np.stack([of[name] for name in names], axis=1) for of in (fit.values, fit.errors))
+    distance = distances(fit, truth)
+    nearest, seen = distance.argmin(axis=1), distance.min(axis=1) < 1.0
+    off = ((place[nearest] - truth["place"]) / error[nearest])[seen]
+    return {"found": len(off), "mean": off.mean(axis=0).tolist(), "held": [held(way) for way in off.T]}
+
+
+def distances(fit, truth: dict[str, np.ndarray]) -> np.ndarray:
+    """From each true source (rows) to each that was fitted, arcsec."""
+    place = np.stack([fit.values["source_east"], fit.values["source_north"]], axis=1)
+    return np.hypot(*(truth["place"][:, None] - place[None]).transpose(2, 0, 1))
 
 
 def gradient_ms(images, fit) -> float:
@@ -239,7 +261,7 @@ def noise_chi2(images, prefix: str) -> list[float]:
     return found
 
 
-def simulated(count: int, number: int) -> tuple[Any, dict[str, np.ndarray]]:
+def simulated(count: int, number: int, seed: int = 3) -> tuple[Any, dict[str, np.ndarray]]:
     """A square field of galaxies, `SIDE`^2 pixels for each, in images of as many bands."""
     import jax
     import jax.numpy as jnp
@@ -247,7 +269,7 @@ def simulated(count: int, number: int) -> tuple[Any, dict[str, np.ndarray]]:
 
     import bayesjoint as bj
 
-    rng, side, scale = np.random.default_rng(3), int(np.ceil(SIDE * max(count, 4) ** 0.5)), 0.3
+    rng, side, scale = np.random.default_rng(seed), int(np.ceil(SIDE * max(count, 4) ** 0.5)), 0.3
     half = 0.5 * side * scale - 4
     places = [rng.uniform(-half, half, 2)]
     while len(places) < count:
